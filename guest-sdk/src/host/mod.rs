@@ -1,0 +1,11 @@
+//! What the composables ask of the host: the contract's imports where the target is wasm, the test kit's mock of
+//! them elsewhere. Both offer the same functions; nothing else in this crate knows which one is there.
+
+#[cfg(target_family = "wasm")]
+mod component;
+
+#[cfg(target_family = "wasm")]
+pub(crate) use component::*;
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::test::host::*;

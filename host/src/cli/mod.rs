@@ -1,0 +1,153 @@
+//! The command line: what it accepts, and which exit code comes of it.
+//!
+//! 0 means that all went well, 1 that something failed, 2 that the command line is wrong, 64 that the
+//! configuration is.
+
+mod build;
+mod dev;
+mod inspect;
+mod serve;
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, ConfigError};
+use crate::server::ServerError;
+
+/// A WebSocket server whose rooms are guarded by sandboxed plugins.
+#[derive(Debug, Parser)]
+#[command(name = "wardroom", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  wardroom dev plugins                     build the plugins below ./plugins, serve them, rebuild on change
+  wardroom build plugins --out dist        build them to dist/<crate name>.wasm
+  wardroom serve --plugins dist            serve them
+  wardroom inspect dist/chat.wasm          say what a plugin is and handles
+
+Logs go to stderr; WARDROOM_LOG=debug shows more.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Dev(dev::Dev),
+    Build(build::Build),
+    Inspect(inspect::Inspect),
+}
+
+/// What `serve` and `dev` have in common.
+#[derive(Clone, Debug, clap::Args)]
+struct Listen {
+    /// Address to accept connections on; port 0 takes a free one
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:3000",
+        env = "WARDROOM_LISTEN"
+    )]
+    listen: SocketAddr,
+}
+
+impl Listen {
+    fn config(&self, plugins: PathBuf) -> Config {
+        Config {
+            listen: self.listen,
+            plugins,
+            ..Config::default()
+        }
+    }
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(&cli.command);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("cannot start the runtime")),
+    };
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(command) => command.run().await,
+            Command::Dev(command) => command.run().await,
+            Command::Build(command) => command.run().await,
+            Command::Inspect(command) => command.run().await,
+        }
+    });
+    // Not waited for: a compilation that nobody needs any more may still run.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    // Standard error may be closed; there is nobody to tell then.
+    let _ = writeln!(std::io::stderr(), "error: {error:#}");
+    let is_configuration = error.is::<ConfigError>()
+        || matches!(
+            error.downcast_ref(),
+            Some(ServerError::Config(_) | ServerError::Plugins { .. })
+        );
+    ExitCode::from(if is_configuration { 64 } else { 1 })
+}
+
+fn start_log(command: &Command) {
+    // Clients cause unmatched messages at will; only an author wants to read about each.
+    let default = if matches!(command, Command::Dev(_)) {
+        "info"
+    } else {
+        "info,wardroom::unmatched=off"
+    };
+    let filter =
+        EnvFilter::try_from_env("WARDROOM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .init();
+}
+
+/// A line on standard output: what a command was asked for, as opposed to the log.
+fn say(line: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// Completes when the process is asked to stop. A second time ends it at once.
+async fn asked_to_stop() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping; a second signal stops at once");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        #[expect(clippy::exit, reason = "the second signal says: at once")]
+        std::process::exit(1);
+    });
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! The way of an event: a message, or a connection opening or closing, to the plugins that handle it and back.
+//!
+//! Every message with an id gets exactly one answer here, whatever happens to its handler. Called by `ws`, which
+//! owns the socket; knows nothing of sockets.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::hub::{Connection, Request};
+use crate::plugin::{CallError, Event, HttpRefusal, Plugin, RoutedMessage, Subject};
+use crate::protocol::{
+    self, Close, CloseCode, ErrorReply, Malformed, check_json, encode_error, encode_malformed,
+    encode_reply,
+};
+use crate::tenant::{PluginSet, Tenant};
+
+/// What a frame of a client leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The frame that answers it.
+    Reply(Bytes),
+    /// Nothing: no reply was wanted.
+    Silence,
+    /// The answer to a frame that was no message.
+    Malformed(Bytes),
+}
+
+/// Handles a client's frame.
+pub async fn message(tenant: &Tenant, connection: &Arc<Connection>, frame: String) -> Answer {
+    let message = match protocol::decode(frame) {
+        Ok(message) => message,
+        Err(malformed) => return Answer::Malformed(encode_malformed(&malformed)),
+    };
+    let plugins = tenant.plugins();
+    let Some(found) = plugins.routes().find(message.event(), message.path()) else {
+        tell_author(&plugins, message.event(), message.path());
+        return answer_error(message.id(), &ErrorReply::NOT_FOUND);
+    };
+    let plugin = &found.target.plugin;
+    let routed = Arc::new(RoutedMessage {
+        message,
+        route: found.target.route,
+        params: found.params,
+    });
+    let event = Event::new(
+        tenant.hub.clone(),
+        Subject::Message(Arc::clone(connection), Arc::clone(&routed)),
+    );
+    let outcome = plugin.on_message(event, &routed).await;
+    let message = &routed.message;
+    let data = match outcome {
+        Ok(Ok(data)) => data,
+        Ok(Err(refusal)) => {
+            let error = ErrorReply::new(refusal.code, refusal.message);
+            return bounded(message.id(), tenant.limits.reply_bytes_max, |id| {
+                encode_error(id, &error)
+            });
+        }
+        Err(error) => {
+            return answer_error(message.id(), &client_error(plugin, message.event(), &error));
+        }
+    };
+    match data.as_deref().map(check_json).transpose() {
+        Ok(data) => bounded(message.id(), tenant.limits.reply_bytes_max, |id| {
+            encode_reply(id, data)
+        }),
+        Err(error) => {
+            tracing::error!(plugin = plugin.manifest.name, event = message.event(), %error, "the reply is invalid");
+            answer_error(message.id(), &ErrorReply::INTERNAL)
+        }
+    }
+}
+
+/// Tells the author of a plugin that a client's message reached nobody. Off unless the log asks for it, as `dev`
+/// does: clients can send as many of those as they like.
+fn tell_author(plugins: &PluginSet, event: &str, path: &str) {
+    if tracing::enabled!(target: "wardroom::unmatched", tracing::Level::INFO) {
+        let nearest = plugins
+            .nearest(event, path)
+            .unwrap_or_else(|| "none at all".to_owned());
+        tracing::info!(target: "wardroom::unmatched", ?event, ?path, nearest, "no route");
+    }
+}
+
+fn answer_error(id: Option<&str>, error: &ErrorReply) -> Answer {
+    id.map_or(Answer::Silence, |id| Answer::Reply(encode_error(id, error)))
+}
+
+/// The reply, unless it is too large for the client.
+fn bounded(id: Option<&str>, bytes_max: usize, encode: impl FnOnce(&str) -> Bytes) -> Answer {
+    let Some(id) = id else { return Answer::Silence };
+    let frame = encode(id);
+    if frame.len() > bytes_max {
+        tracing::warn!(
+            bytes = frame.len(),
+            "the reply is too large (reply_bytes_max)"
+        );
+        return answer_error(Some(id), &ErrorReply::REPLY_TOO_LARGE);
+    }
+    Answer::Reply(frame)
+}
+
+/// What a client learns of a failure; the log learns the cause.
+fn client_error(plugin: &Plugin, event: &str, error: &CallError) -> ErrorReply {
+    let plugin = &plugin.manifest.name;
+    match error {
+        CallError::Unavailable(_) => {
+            tracing::warn!(plugin, event, %error, "event not handled");
+            ErrorReply::UNAVAILABLE
+        }
+        CallError::TimedOut(_) => {
+            tracing::warn!(plugin, event, %error, "event ended");
+            ErrorReply::TIMED_OUT
+        }
+        CallError::Failed(_) => {
+            tracing::error!(plugin, event, %error, "event failed");
+            ErrorReply::INTERNAL
+        }
+    }
+}
+
+/// An upgrade that is refused: an HTTP answer.
+#[derive(Debug)]
+pub enum UpgradeRefused {
+    /// By a plugin, in its own words.
+    ByPlugin(HttpRefusal),
+    /// By the host, because a plugin failed.
+    Failed(ErrorReply),
+}
+
+/// Runs the upgrade handlers, in the order of the plugins' names. What one establishes about the client is what
+/// the next one, and every handler of the connection, finds in the request.
+///
+/// # Errors
+/// The first refusal.
+pub async fn upgrade(tenant: &Tenant, mut request: Request) -> Result<Request, UpgradeRefused> {
+    for plugin in tenant.plugins().plugins() {
+        if !plugin.manifest.hooks.upgrade {
+            continue;
+        }
+        let subject = Arc::new(request.clone());
+        let event = Event::new(tenant.hub.clone(), Subject::Request(Arc::clone(&subject)));
+        match plugin.on_upgrade(event, &subject).await {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(claims))) => match check_json(&claims) {
+                Ok(claims) => request.claims = Some(claims.to_owned()),
+                Err(error) => {
+                    tracing::error!(plugin = plugin.manifest.name, %error, "the claims are invalid");
+                    return Err(UpgradeRefused::Failed(ErrorReply::INTERNAL));
+                }
+            },
+            Ok(Err(refusal)) => return Err(UpgradeRefused::ByPlugin(refusal)),
+            Err(error) => {
+                return Err(UpgradeRefused::Failed(client_error(
+                    plugin, "upgrade", &error,
+                )));
+            }
+        }
+    }
+    Ok(request)
+}
+
+/// What the connect handlers said: who has to be told when the connection closes, and whether it stays.
+#[derive(Debug)]
+pub struct Connected {
+    /// In the order of their names; the snapshot may be another by then.
+    accepted: Vec<Arc<Plugin>>,
+    /// The refusal, if there was one.
+    pub refused: Option<Close>,
+}
+
+/// Runs the connect handlers, in the order of the plugins' names, up to the first refusal.
+pub async fn connect(tenant: &Tenant, connection: &Arc<Connection>) -> Connected {
+    let plugins: Arc<PluginSet> = tenant.plugins();
+    let mut connected = Connected {
+        accepted: Vec::new(),
+        refused: None,
+    };
+    for plugin in plugins.plugins() {
+        if plugin.manifest.hooks.connect {
+            let event = Event::new(
+                tenant.hub.clone(),
+                Subject::Connection(Arc::clone(connection)),
+            );
+            connected.refused = match plugin.on_connect(event).await {
+                Ok(Ok(())) => None,
+                Ok(Err(refusal)) if matches!(refusal.code, 401 | 403) => {
+                    Some(Close::new(CloseCode::Policy, &refusal.message))
+                }
+                Ok(Err(refusal)) => Some(Close::new(CloseCode::Internal, &refusal.message)),
+                Err(error) => {
+                    let error = client_error(plugin, "connect", &error);
+                    Some(Close::new(CloseCode::Internal, &error.message))
+                }
+            };
+        }
+        if connected.refused.is_some() {
+            break;
+        }
+        if plugin.manifest.hooks.disconnect {
+            connected.accepted.push(Arc::clone(plugin));
+        }
+    }
+    connected
+}
+
+/// Runs the disconnect handlers of the plugins that accepted the connection.
+pub async fn disconnect(
+    tenant: &Tenant,
+    connection: &Arc<Connection>,
+    connected: &Connected,
+    close: &Close,
+) {
+    for plugin in &connected.accepted {
+        let event = Event::new(
+            tenant.hub.clone(),
+            Subject::Connection(Arc::clone(connection)),
+        );
+        if let Err(error) = plugin.on_disconnect(event, close.code, &close.reason).await {
+            // Nobody is left to answer; the log has the cause.
+            let _ = client_error(plugin, "disconnect", &error);
+        }
+    }
+}
+
+/// The answer to a frame that is not even text.
+#[must_use]
+pub fn not_text() -> Answer {
+    let malformed = Malformed {
+        id: None,
+        problem: "the message is not UTF-8".into(),
+    };
+    Answer::Malformed(encode_malformed(&malformed))
+}

@@ -1,0 +1,252 @@
+//! Who is connected, who is in which room, and what is sent to whom: all of one tenant.
+//!
+//! Owns connections, rooms and outboxes; knows neither sockets nor plugins. Handlers reach it through `plugin`,
+//! sockets through `ws`, other hosts through the bus. Nothing here waits for a client.
+
+mod connection;
+mod outbox;
+mod query;
+mod remote;
+mod rooms;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+pub use connection::{AttributesTooLarge, Connection, ConnectionId, Request};
+pub use outbox::{Outbox, Refused, Taken};
+pub use query::{ConnectionInfo, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
+pub use rooms::RoomName;
+
+use crate::cluster::{Bus, Subscription};
+use crate::config::Limits;
+use crate::protocol::{Close, PushFrame};
+use connection::Phase;
+use remote::RoomMessage;
+use rooms::Rooms;
+
+/// How long `join` waits for the bus; then the room works within this host, and with the others once the bus does.
+const JOIN_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// The connections and rooms of one tenant. Cheap to clone; a handle to it is the only way to reach them.
+#[derive(Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    node: String,
+    bus: Arc<dyn Bus>,
+    rooms_per_connection_max: usize,
+    outbox_bytes_max: usize,
+    outbox_messages_max: usize,
+    /// The open ones. Sorted, because queries page through them.
+    connections: RwLock<BTreeMap<ConnectionId, Arc<Connection>>>,
+    rooms: Rooms,
+    /// Numbers what this host publishes.
+    sequence: AtomicU64,
+}
+
+/// Why a connection could not join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// It is closing or gone.
+    #[error("the connection is closing")]
+    Closed,
+    /// It is in as many rooms as it may be.
+    #[error("rooms_per_connection_max")]
+    TooManyRooms,
+}
+
+impl Hub {
+    /// An empty hub on a bus.
+    #[must_use]
+    pub fn new(node: &str, bus: Arc<dyn Bus>, limits: &Limits) -> Self {
+        let inner = Arc::new(Inner {
+            node: node.to_owned(),
+            bus,
+            rooms_per_connection_max: limits.rooms_per_connection_max,
+            outbox_bytes_max: limits.outbox_bytes_max,
+            outbox_messages_max: limits.outbox_messages_max,
+            connections: RwLock::default(),
+            rooms: Rooms::new(),
+            sequence: AtomicU64::new(0),
+        });
+        inner
+            .bus
+            .attach(Arc::new(remote::Receiver(Arc::downgrade(&inner))));
+        Self { inner }
+    }
+
+    /// Makes a connection that nobody sees until it is [opened](Self::open).
+    #[must_use]
+    pub fn connect(&self, request: Request) -> Arc<Connection> {
+        let outbox = Outbox::new(self.inner.outbox_bytes_max, self.inner.outbox_messages_max);
+        Arc::new(Connection::new(request, outbox))
+    }
+
+    /// From here on the connection can be queried, addressed and broadcast to, in the rooms that its connect
+    /// handlers joined, too.
+    pub fn open(&self, connection: &Arc<Connection>) {
+        let mut membership = connection.membership.lock();
+        membership.phase = Phase::Open;
+        self.inner
+            .connections
+            .write()
+            .insert(connection.id, Arc::clone(connection));
+        for room in &membership.joined {
+            self.enter(room, connection);
+        }
+    }
+
+    /// From here on the connection is not counted. Its disconnect handlers still learn where it was.
+    pub fn begin_close(&self, connection: &Connection) {
+        let mut membership = connection.membership.lock();
+        let was_open = membership.phase == Phase::Open;
+        membership.phase = Phase::Closing;
+        if !was_open {
+            return;
+        }
+        self.inner.connections.write().remove(&connection.id);
+        for room in &membership.joined {
+            self.exit(room, connection.id);
+        }
+    }
+
+    /// Makes the connection a member, and waits until broadcasts from other hosts reach the room here.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub async fn join(
+        &self,
+        connection: &Arc<Connection>,
+        room: &RoomName,
+    ) -> Result<(), JoinError> {
+        let subscription = self.begin_join(connection, room)?;
+        if let Subscription::Pending(_) = subscription {
+            // Late is not lost: the bus goes on trying.
+            let _ = tokio::time::timeout(JOIN_WAIT_MAX, subscription.confirmed()).await;
+        }
+        Ok(())
+    }
+
+    fn begin_join(
+        &self,
+        connection: &Arc<Connection>,
+        room: &RoomName,
+    ) -> Result<Subscription, JoinError> {
+        let mut membership = connection.membership.lock();
+        if membership.phase == Phase::Closing {
+            return Err(JoinError::Closed);
+        }
+        if !membership.joined.contains(room) {
+            if membership.joined.len() >= self.inner.rooms_per_connection_max {
+                return Err(JoinError::TooManyRooms);
+            }
+            membership.joined.insert(room.clone());
+        }
+        match membership.phase {
+            Phase::Open => Ok(self.enter(room, connection)),
+            Phase::Connecting | Phase::Closing => Ok(Subscription::Confirmed),
+        }
+    }
+
+    /// Ends a membership.
+    pub fn leave(&self, connection: &Connection, room: &RoomName) {
+        let mut membership = connection.membership.lock();
+        if membership.joined.remove(room) && membership.phase == Phase::Open {
+            self.exit(room, connection.id);
+        }
+    }
+
+    /// Pushes to a room's members, here and on the other hosts, but for one connection. `frame` is the push as
+    /// its members here get it: who sends has encoded it already, to know its size.
+    pub fn broadcast(
+        &self,
+        room: &RoomName,
+        push: &PushFrame<'_>,
+        frame: &Bytes,
+        except: Option<ConnectionId>,
+    ) {
+        self.inner.rooms.deliver(room.as_str(), frame, except);
+        let node = &self.inner.node;
+        let sequence = &self.inner.sequence;
+        let channel = remote::channel(room.as_str());
+        self.inner.bus.publish(
+            &channel,
+            &RoomMessage {
+                push,
+                except,
+                node,
+                sequence,
+            },
+        );
+    }
+
+    /// Pushes to every open connection.
+    pub fn broadcast_all(&self, frame: &Bytes) {
+        for connection in self.inner.connections.read().values() {
+            let _ = deliver(connection, frame.clone());
+        }
+    }
+
+    /// An open connection.
+    #[must_use]
+    pub fn find(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.inner.connections.read().get(&id).cloned()
+    }
+
+    /// Asks for every open connection to be closed.
+    pub fn close_all(&self, close: &Close) {
+        for connection in self.inner.connections.read().values() {
+            connection.outbox.close(close.clone());
+        }
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.inner.connections.read().len()
+    }
+
+    fn enter(&self, room: &RoomName, connection: &Arc<Connection>) -> Subscription {
+        let inner = &self.inner;
+        inner.rooms.insert(room, connection, || {
+            inner.bus.subscribe(&remote::channel(room.as_str()))
+        })
+    }
+
+    fn exit(&self, room: &RoomName, id: ConnectionId) {
+        let inner = &self.inner;
+        inner.rooms.remove(room, id, || {
+            inner.bus.unsubscribe(&remote::channel(room.as_str()))
+        });
+    }
+}
+
+impl std::fmt::Debug for Hub {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Hub")
+            .field("node", &self.inner.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Queues a frame for a connection, whoever sends it.
+///
+/// # Errors
+/// [`Refused`]; the push is lost then, and nobody waits.
+pub fn deliver(connection: &Connection, frame: Bytes) -> Result<(), Refused> {
+    let result = connection.outbox.push(frame);
+    if result == Err(Refused::Overflow) {
+        tracing::info!(connection = %connection.id, "slow consumer: closing with 3008 (outbox_bytes_max, outbox_messages_max)");
+    }
+    result
+}

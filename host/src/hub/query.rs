@@ -1,0 +1,118 @@
+//! Questions about connections and rooms, answered from this host.
+
+use std::sync::Arc;
+
+use super::{Connection, ConnectionId, Hub, RoomName};
+
+/// Entries of a page when the asker does not say.
+pub const PAGE_LIMIT_DEFAULT: u32 = 100;
+/// Entries of a page at most.
+pub const PAGE_LIMIT_MAX: u32 = 1_000;
+
+/// What can be known of a connection from outside it.
+#[derive(Clone, Debug)]
+pub struct ConnectionInfo {
+    /// Who it is.
+    pub id: ConnectionId,
+    /// The host that holds it.
+    pub node: String,
+    /// Sorted.
+    pub rooms: Vec<RoomName>,
+    /// The public ones, by name.
+    pub attributes: Vec<(String, String)>,
+    /// Milliseconds since the Unix epoch.
+    pub connected_at: u64,
+}
+
+/// A part of a sorted list, and how many there are in all.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// All of them, on every page.
+    pub total: usize,
+    /// This page's.
+    pub entries: Vec<T>,
+}
+
+impl Hub {
+    /// All open connections, sorted by id.
+    #[must_use]
+    pub fn connections(&self, after: Option<ConnectionId>, limit: u32) -> Page<ConnectionInfo> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let (total, page): (usize, Vec<Arc<Connection>>) = {
+            let connections = self.inner.connections.read();
+            let range = connections.range((after.map_or(Unbounded, Excluded), Unbounded));
+            (
+                connections.len(),
+                range
+                    .map(|(_, connection)| Arc::clone(connection))
+                    .take(limit as usize)
+                    .collect(),
+            )
+        };
+        Page {
+            total,
+            entries: page
+                .iter()
+                .map(|connection| self.info(connection))
+                .collect(),
+        }
+    }
+
+    /// A room's members, sorted by id.
+    #[must_use]
+    pub fn room_connections(
+        &self,
+        room: &str,
+        after: Option<ConnectionId>,
+        limit: u32,
+    ) -> Page<ConnectionInfo> {
+        let mut members = self.inner.rooms.members(room);
+        let total = members.len();
+        members.retain(|member| after.is_none_or(|after| member.id > after));
+        members.sort_unstable_by_key(|member| member.id);
+        Page {
+            total,
+            entries: members
+                .iter()
+                .take(limit as usize)
+                .map(|member| self.info(member))
+                .collect(),
+        }
+    }
+
+    /// How many members a room has.
+    #[must_use]
+    pub fn room_size(&self, room: &str) -> usize {
+        self.inner.rooms.size(room)
+    }
+
+    /// Names and sizes of the rooms that begin with `prefix`, sorted by name.
+    #[must_use]
+    pub fn rooms(&self, prefix: &str, after: Option<&str>, limit: u32) -> Page<(RoomName, usize)> {
+        let mut rooms = self.inner.rooms.with_prefix(prefix);
+        let total = rooms.len();
+        rooms.retain(|(name, _)| after.is_none_or(|after| name.as_str() > after));
+        rooms.sort_unstable();
+        rooms.truncate(limit as usize);
+        Page {
+            total,
+            entries: rooms,
+        }
+    }
+
+    /// An open connection, as others may see it.
+    #[must_use]
+    pub fn connection_info(&self, id: ConnectionId) -> Option<ConnectionInfo> {
+        self.find(id).map(|connection| self.info(&connection))
+    }
+
+    fn info(&self, connection: &Connection) -> ConnectionInfo {
+        ConnectionInfo {
+            id: connection.id,
+            node: self.inner.node.clone(),
+            rooms: connection.joined(),
+            attributes: connection.public_attributes(),
+            connected_at: connection.connected_at,
+        }
+    }
+}

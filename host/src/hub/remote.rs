@@ -1,0 +1,113 @@
+//! A room's broadcasts on their way to other hosts and from them: the envelope of the `event-ws` family, with the
+//! sender's node and number added.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{ConnectionId, Inner};
+use crate::cluster::{Payload, Receive};
+use crate::protocol::{PushFrame, is_event_name, normalise_path};
+
+const CHANNEL_PREFIX: &str = "ws:room:";
+
+/// The bus channel of a room.
+pub(super) fn channel(room: &str) -> String {
+    let mut channel = String::with_capacity(CHANNEL_PREFIX.len() + room.len());
+    channel.push_str(CHANNEL_PREFIX);
+    channel.push_str(room);
+    channel
+}
+
+/// A broadcast to be published.
+pub(super) struct RoomMessage<'a> {
+    pub(super) push: &'a PushFrame<'a>,
+    pub(super) except: Option<ConnectionId>,
+    pub(super) node: &'a str,
+    pub(super) sequence: &'a AtomicU64,
+}
+
+impl Payload for RoomMessage<'_> {
+    fn encode(&self) -> Bytes {
+        let mut payload = vec![b'{'];
+        self.push.write_members(&mut payload);
+        let node = serde_json::to_string(self.node).expect("text is always JSON");
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let mut rest = String::new();
+        if let Some(except) = self.except {
+            write!(rest, r#","excludeId":"{except}""#).expect("a string takes all writes");
+        }
+        write!(payload, r#"{rest},"node":{node},"seq":{sequence}}}"#)
+            .expect("a vector takes all writes");
+        payload.into()
+    }
+}
+
+/// What other servers publish. Unknown members are theirs to add.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope<'a> {
+    event: String,
+    path: String,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    params: Option<serde_json::Map<String, serde_json::Value>>,
+    exclude_id: Option<String>,
+    node: Option<String>,
+}
+
+/// The hub's ear on the bus. It must not keep the hub alive: the bus belongs to it.
+pub(super) struct Receiver(pub(super) Weak<Inner>);
+
+impl Receive for Receiver {
+    fn receive(&self, channel: &str, payload: &[u8]) {
+        let Some(hub) = self.0.upgrade() else { return };
+        let Some(room) = channel.strip_prefix(CHANNEL_PREFIX) else {
+            return;
+        };
+        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
+            tracing::warn!(channel, "malformed payload on the bus");
+            return;
+        };
+        if envelope.node.as_deref() == Some(hub.node.as_str()) {
+            return;
+        }
+        let Some(path) = normalise_path(envelope.path).filter(|_| is_event_name(&envelope.event))
+        else {
+            return;
+        };
+        let params = flatten(envelope.params.unwrap_or_default());
+        let push = PushFrame {
+            event: &envelope.event,
+            path: &path,
+            params: &params,
+            data: envelope.data.map(RawValue::get),
+        };
+        let except = envelope.exclude_id.and_then(|id| id.parse().ok());
+        hub.rooms.deliver(room, &push.encode(), except);
+    }
+}
+
+/// The inverse of how params are sent: an array is a name that occurs several times.
+fn flatten(params: serde_json::Map<String, serde_json::Value>) -> wardroom_router::Params {
+    let mut flat = Vec::new();
+    for (name, value) in params {
+        let name: std::sync::Arc<str> = name.into();
+        let values = match value {
+            serde_json::Value::Array(values) => values,
+            value => vec![value],
+        };
+        for value in values {
+            if let serde_json::Value::String(value) = value {
+                flat.push((std::sync::Arc::clone(&name), value));
+            }
+        }
+    }
+    flat
+}

@@ -1,0 +1,155 @@
+//! Which connections are in which room. Locks only guard maps here: nothing is encoded and nothing awaited under
+//! them.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use indexmap::IndexMap;
+use parking_lot::Mutex;
+
+use super::{Connection, ConnectionId};
+use crate::cluster::Subscription;
+
+/// A room's name: 1 to 1024 bytes. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomName(Arc<str>);
+
+impl RoomName {
+    /// `None` when the text cannot name a room.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        crate::protocol::is_room_name(text).then(|| Self(text.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for RoomName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RoomName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Rooms of one lock each would cost memory per room; one lock for all would make every broadcast wait for every
+/// other. 64 is what Centrifuge settled on for the same trade.
+const SHARDS: usize = 64;
+
+/// All rooms of a hub.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    shards: Box<[Mutex<BTreeMap<RoomName, Room>>]>,
+    hasher: RandomState,
+}
+
+/// A room exists while it has members.
+#[derive(Debug)]
+struct Room {
+    /// Dense, so that a broadcast walks memory in order.
+    members: IndexMap<ConnectionId, Arc<Connection>>,
+    /// Of the room's channel on the bus: begun by the first member, shared by those who join meanwhile.
+    subscription: Subscription,
+}
+
+impl Rooms {
+    pub(super) fn new() -> Self {
+        let shards = std::iter::repeat_with(Mutex::default)
+            .take(SHARDS)
+            .collect();
+        Self {
+            shards,
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Adds a member. `subscribe` is called under the room's lock when it is the first.
+    pub(super) fn insert(
+        &self,
+        name: &RoomName,
+        member: &Arc<Connection>,
+        subscribe: impl FnOnce() -> Subscription,
+    ) -> Subscription {
+        let mut shard = self.shard(name.as_str()).lock();
+        let room = shard.entry(name.clone()).or_insert_with(|| Room {
+            members: IndexMap::new(),
+            subscription: subscribe(),
+        });
+        room.members.insert(member.id, Arc::clone(member));
+        room.subscription.clone()
+    }
+
+    /// Removes a member. `unsubscribe` is called under the room's lock when it was the last.
+    pub(super) fn remove(&self, name: &RoomName, member: ConnectionId, unsubscribe: impl FnOnce()) {
+        let mut shard = self.shard(name.as_str()).lock();
+        let Some(room) = shard.get_mut(name) else {
+            return;
+        };
+        room.members.swap_remove(&member);
+        if room.members.is_empty() {
+            shard.remove(name);
+            unsubscribe();
+        }
+    }
+
+    /// Pushes a frame to all members but one. Under the room's lock, so that all see the same order.
+    pub(super) fn deliver(&self, name: &str, frame: &Bytes, except: Option<ConnectionId>) {
+        let shard = self.shard(name).lock();
+        let Some(room) = shard.get(name) else { return };
+        for (id, member) in &room.members {
+            if Some(*id) != except {
+                // A member that refuses is closing: it leaves in its own time.
+                let _ = super::deliver(member, frame.clone());
+            }
+        }
+    }
+
+    pub(super) fn size(&self, name: &str) -> usize {
+        self.shard(name)
+            .lock()
+            .get(name)
+            .map_or(0, |room| room.members.len())
+    }
+
+    /// In no order.
+    pub(super) fn members(&self, name: &str) -> Vec<Arc<Connection>> {
+        let shard = self.shard(name).lock();
+        shard
+            .get(name)
+            .map(|room| room.members.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Names and sizes of the rooms that begin with `prefix`, in no order.
+    pub(super) fn with_prefix(&self, prefix: &str) -> Vec<(RoomName, usize)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let from = shard.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+            let matching = from.take_while(|(name, _)| name.as_str().starts_with(prefix));
+            found.extend(matching.map(|(name, room)| (name.clone(), room.members.len())));
+        }
+        found
+    }
+
+    fn shard(&self, name: &str) -> &Mutex<BTreeMap<RoomName, Room>> {
+        let hash = self.hasher.hash_one(name);
+        let index = usize::try_from(hash % SHARDS as u64).expect("less than 64");
+        self.shards
+            .get(index)
+            .expect("as many shards as remainders")
+    }
+}

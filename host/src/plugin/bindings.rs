@@ -1,0 +1,24 @@
+//! The contract in `wit/` as Rust types. They do not leave this module's parent.
+
+#![allow(
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    clippy::str_to_string,
+    clippy::unwrap_used,
+    reason = "generated"
+)]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "plugin",
+    // Lowering borrowed strings saves a copy of every message.
+    ownership: Borrowing { duplicate_if_necessary: true },
+    imports: {
+        // Waits for the bus.
+        "wardroom:plugin/rooms.join": async,
+    },
+    exports: { default: async },
+});

@@ -1,0 +1,142 @@
+//! The sandbox: one wasmtime engine for all plugins of the host, its clock, and what its guests can import.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{
+    Config, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
+};
+
+use super::bindings::wardroom::plugin as imports;
+use super::meter::{OutOfCpu, Turn};
+use super::state::State;
+use crate::config::Limits;
+
+/// How often a running guest looks up: after so long it lets others have the thread, and its budget is checked.
+const TICK: Duration = Duration::from_millis(1);
+
+/// Core instances and tables that a component brings along beside its own: adapters and shims.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
+const TABLES_PER_COMPONENT: u32 = 8;
+
+/// The host's engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) linker: Arc<Linker<State>>,
+    pub(super) limits: Arc<Limits>,
+    /// Permits to go on for guests that have used up a tick: see [`Turn`].
+    long_running: Arc<Semaphore>,
+}
+
+/// The engine could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot set up the sandbox (instances_max is {instances_max}; each reserves address space)"
+)]
+pub struct EngineError {
+    instances_max: u32,
+    source: wasmtime::Error,
+}
+
+impl Engine {
+    /// Sets up the sandbox: reserves the address space, and starts the clock, which ends with the engine.
+    ///
+    /// # Errors
+    /// When the operating system refuses the address space.
+    pub fn new(limits: &Limits) -> Result<Self, EngineError> {
+        Self::build(limits).map_err(|source| EngineError {
+            instances_max: limits.instances_max,
+            source,
+        })
+    }
+
+    fn build(limits: &Limits) -> wasmtime::Result<Self> {
+        let engine = wasmtime::Engine::new(&configuration(limits))?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        imports::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        imports::rooms::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        imports::connection::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        imports::server::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        imports::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        start_clock(&engine)?;
+        // One thread is left to those whose guests return within a tick, if there are two.
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let long_running = Arc::new(Semaphore::new(threads.saturating_sub(1).max(1)));
+        Ok(Self {
+            engine,
+            linker: Arc::new(linker),
+            limits: Arc::new(limits.clone()),
+            long_running,
+        })
+    }
+
+    /// A store whose guest yields on every tick, and traps at the end of its budget.
+    pub(super) fn store(&self, state: State) -> Store<State> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.memory);
+        let turn = Turn::new(Arc::clone(&self.long_running));
+        store.data_mut().turn = Some(turn.clone());
+        store.epoch_deadline_callback(move |context| {
+            if context.data().meter.is_exhausted() {
+                return Err(OutOfCpu.into());
+            }
+            Ok(UpdateDeadline::YieldCustom(
+                1,
+                Box::pin(turn.clone().next()),
+            ))
+        });
+        // It starts at zero, and instantiation runs guest code already.
+        store.set_epoch_deadline(1);
+        store
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+fn configuration(limits: &Limits) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    let instances = limits.instances_max;
+    pool.total_component_instances(instances)
+        .total_memories(instances)
+        .total_stacks(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .total_tables(instances.saturating_mul(TABLES_PER_COMPONENT))
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(1)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memory_size(limits.memory_bytes_max)
+        .table_elements(limits.table_elements_max);
+    let mut config = Config::new();
+    config
+        // Without it a warm call costs half of what it costs with it, and nothing here needs it: handlers that
+        // await will run on an engine of their own.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// Advances the engine's epoch for as long as the engine lives.
+fn start_clock(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("epoch".to_owned())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                // Nobody unparks it: this is a sleep, which is what a clock does.
+                std::thread::park_timeout(TICK);
+            }
+        })?;
+    Ok(())
+}

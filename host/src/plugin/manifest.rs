@@ -1,0 +1,261 @@
+//! What a plugin says of itself, checked.
+
+use std::fmt;
+
+use wardroom_router::{Pattern, RouteTable};
+
+use super::bindings::exports::wardroom::plugin::manifest as wit;
+use crate::protocol::is_event_name;
+
+/// A plugin's checked manifest.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// 1 to 63 of `a-z 0-9 -`.
+    pub name: String,
+    /// For people.
+    pub version: String,
+    /// For people.
+    pub description: String,
+    /// A route's position is its number.
+    pub routes: Vec<Route>,
+    /// Which hooks it implements.
+    pub hooks: Hooks,
+    /// Request headers to keep, in lower case.
+    pub headers: Vec<String>,
+    /// How its instances live.
+    pub mode: Mode,
+    /// What it asks to be granted.
+    pub capabilities: Vec<String>,
+    /// The configuration keys it reads.
+    pub config_keys: Vec<String>,
+}
+
+/// An event and the paths that a pattern matches.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Compared as it is.
+    pub event: String,
+    /// Matched.
+    pub pattern: Pattern,
+}
+
+/// How a plugin's instances live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Warm ones, any of them for any event.
+    #[default]
+    Pooled,
+    /// A new one for each event.
+    Fresh,
+    /// One for all events, one after another. It keeps its memory until it is replaced or fails.
+    Singleton,
+}
+
+impl Mode {
+    /// As manifests name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pooled => "pooled",
+            Self::Fresh => "fresh",
+            Self::Singleton => "singleton",
+        }
+    }
+
+    fn check(name: Option<String>) -> Result<Self, ManifestError> {
+        let Some(name) = name else {
+            return Ok(Self::default());
+        };
+        let known = [Self::Pooled, Self::Fresh, Self::Singleton];
+        known
+            .into_iter()
+            .find(|mode| mode.name() == name)
+            .ok_or(ManifestError::Mode(name))
+    }
+}
+
+/// The hooks that a plugin implements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hooks {
+    /// Before the connection opens.
+    pub upgrade: bool,
+    /// When it has opened.
+    pub connect: bool,
+    /// When it has closed.
+    pub disconnect: bool,
+}
+
+impl Hooks {
+    /// Whether there is any.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.upgrade || self.connect || self.disconnect
+    }
+
+    /// As the manifest names them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let names = [
+            (self.upgrade, "upgrade"),
+            (self.connect, "connect"),
+            (self.disconnect, "disconnect"),
+        ];
+        names
+            .into_iter()
+            .filter_map(|(is_set, name)| is_set.then_some(name))
+            .collect()
+    }
+}
+
+impl fmt::Display for Hooks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.names().join(", "))
+    }
+}
+
+/// Why a manifest is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The name is no name.
+    #[error("the name {0:?} must have 1 to 63 characters of a-z, 0-9 and -")]
+    Name(String),
+    /// An event's name is no event's name.
+    #[error("route {route}: the event {event:?} must have 1 to 128 bytes")]
+    Event {
+        /// Its number.
+        route: usize,
+        /// What it says.
+        event: String,
+    },
+    /// A pattern cannot be read.
+    #[error("route {route} ({event} {path:?}): {source}")]
+    Pattern {
+        /// Its number.
+        route: usize,
+        /// Its event.
+        event: String,
+        /// What it says.
+        path: String,
+        /// What is wrong with it.
+        source: wardroom_router::PatternError,
+    },
+    /// Two routes have the same event and pattern.
+    #[error("routes {first} and {second} are the same: {event} {path}")]
+    Duplicate {
+        /// The number of one.
+        first: usize,
+        /// The number of the other.
+        second: usize,
+        /// Their event.
+        event: String,
+        /// The pattern of the other.
+        path: String,
+    },
+    /// It has more routes than allowed.
+    #[error("{count} routes are more than routes_max ({max})")]
+    TooManyRoutes {
+        /// As many.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A hook that this host does not know.
+    #[error("unknown hook {0:?}: upgrade, connect and disconnect are known")]
+    Hook(String),
+    /// A mode that this host does not know.
+    #[error("unknown mode {0:?}: pooled, fresh and singleton are known")]
+    Mode(String),
+}
+
+impl Manifest {
+    /// Checks what a plugin said.
+    pub(super) fn check(said: wit::Manifest, routes_max: usize) -> Result<Self, ManifestError> {
+        if !is_plugin_name(&said.name) {
+            return Err(ManifestError::Name(said.name));
+        }
+        if said.routes.len() > routes_max {
+            return Err(ManifestError::TooManyRoutes {
+                count: said.routes.len(),
+                max: routes_max,
+            });
+        }
+        let routes = said
+            .routes
+            .into_iter()
+            .enumerate()
+            .map(|(number, route)| Route::check(number, route));
+        let routes: Vec<Route> = routes.collect::<Result<_, _>>()?;
+        refuse_duplicates(&routes)?;
+        Ok(Self {
+            name: said.name,
+            version: said.version,
+            description: said.description,
+            routes,
+            hooks: check_hooks(&said.hooks)?,
+            headers: said
+                .headers
+                .iter()
+                .map(|name| name.to_ascii_lowercase())
+                .collect(),
+            mode: Mode::check(said.mode)?,
+            capabilities: said.capabilities,
+            config_keys: said.config_keys,
+        })
+    }
+}
+
+impl Route {
+    fn check(number: usize, said: wit::Route) -> Result<Self, ManifestError> {
+        if !is_event_name(&said.event) {
+            return Err(ManifestError::Event {
+                route: number,
+                event: said.event,
+            });
+        }
+        match Pattern::parse(&said.path) {
+            Ok(pattern) => Ok(Self {
+                event: said.event,
+                pattern,
+            }),
+            Err(source) => Err(ManifestError::Pattern {
+                route: number,
+                event: said.event,
+                path: said.path,
+                source,
+            }),
+        }
+    }
+}
+
+fn is_plugin_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+fn check_hooks(names: &[String]) -> Result<Hooks, ManifestError> {
+    let mut hooks = Hooks::default();
+    for name in names {
+        match name.as_str() {
+            "upgrade" => hooks.upgrade = true,
+            "connect" => hooks.connect = true,
+            "disconnect" => hooks.disconnect = true,
+            _ => return Err(ManifestError::Hook(name.clone())),
+        }
+    }
+    Ok(hooks)
+}
+
+fn refuse_duplicates(routes: &[Route]) -> Result<(), ManifestError> {
+    let mut table = RouteTable::builder();
+    for (second, route) in routes.iter().enumerate() {
+        if let Err(conflict) = table.add(&route.event, route.pattern.clone(), second) {
+            return Err(ManifestError::Duplicate {
+                first: conflict.existing,
+                second,
+                event: route.event.clone(),
+                path: route.pattern.to_string(),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Plugins: loading them, and calling them for an event.
+//!
+//! The only module that knows wasmtime and the generated types of the contract. A plugin's failure is a value
+//! here: it costs the instance and the event, and nothing else.
+
+mod bindings;
+mod engine;
+mod folder;
+mod guest_log;
+mod host;
+mod loader;
+mod manifest;
+mod meter;
+mod pool;
+mod state;
+
+use std::sync::Arc;
+
+use tokio::time::timeout;
+
+use bindings::exports::wardroom::plugin as exports;
+use bindings::exports::wardroom::plugin::messages::Message as WitMessage;
+use bindings::wardroom::plugin::connection::UpgradeRequestParam;
+use bindings::wardroom::plugin::types::{HandlerError, ParamParam};
+
+pub use engine::{Engine, EngineError};
+pub use folder::{FileError, load_file, plugin_files};
+pub use loader::{Inspection, LoadError, inspect, load};
+pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
+pub use state::{Event, RoutedMessage, Subject};
+
+use crate::hub::Request;
+use meter::{Metered, OutOfCpu};
+use pool::{Instance, Pool, Unavailable};
+
+/// A loaded plugin.
+#[derive(Debug)]
+pub struct Plugin {
+    /// What it says of itself, checked.
+    pub manifest: Manifest,
+    pool: Pool,
+}
+
+/// Where the functions of a component are.
+struct Exports {
+    manifest: exports::manifest::GuestIndices,
+    messages: Option<exports::messages::GuestIndices>,
+    connections: Option<exports::connections::GuestIndices>,
+}
+
+/// A handler's refusal: it goes to the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The handler's.
+    pub code: u16,
+    /// The handler's.
+    pub message: String,
+}
+
+/// An HTTP answer in place of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRefusal {
+    /// The handler's.
+    pub status: u16,
+    /// The handler's.
+    pub headers: Vec<(String, String)>,
+    /// The handler's.
+    pub body: String,
+}
+
+/// Why a plugin did not handle an event. Not for clients: it names causes.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No instance became free in time.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It ran out of CPU time or of time.
+    #[error("timed out: {0}")]
+    TimedOut(&'static str),
+    /// It trapped.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Plugin {
+    /// Handles a message; the event's subject must be one.
+    ///
+    /// # Errors
+    /// [`CallError`], when it was not handled; the inner error is the handler's own.
+    pub async fn on_message(
+        &self,
+        event: Event,
+        message: &RoutedMessage,
+    ) -> Result<Result<Option<String>, Refusal>, CallError> {
+        let params: Vec<ParamParam<'_>> = message
+            .params
+            .iter()
+            .map(|(name, value)| ParamParam { name, value })
+            .collect();
+        let said = WitMessage {
+            route: message.route,
+            event: message.message.event(),
+            path: message.message.path(),
+            params: &params,
+            data: message.message.data(),
+            id: message.message.id(),
+        };
+        self.call(event, async |instance| {
+            let guest = instance.messages.as_ref().ok_or_else(no_such_export)?;
+            let answer = guest.call_on_message(&mut instance.store, said).await?;
+            Ok(answer.map_err(Refusal::from))
+        })
+        .await
+    }
+
+    /// Asks whether a connection may be opened; the answer is what was established about the client.
+    ///
+    /// # Errors
+    /// As [`Self::on_message`].
+    pub async fn on_upgrade(
+        &self,
+        event: Event,
+        request: &Request,
+    ) -> Result<Result<Option<String>, HttpRefusal>, CallError> {
+        let (headers, cookies) = (borrowed(&request.headers), borrowed(&request.cookies));
+        let peer = request.peer.to_string();
+        let said = UpgradeRequestParam {
+            path: &request.path,
+            query: request.query.as_deref(),
+            headers: &headers,
+            cookies: &cookies,
+            peer: &peer,
+            claims: request.claims.as_deref(),
+        };
+        self.call(event, async |instance| {
+            let guest = instance.connections.as_ref().ok_or_else(no_such_export)?;
+            let answer = guest.call_on_upgrade(&mut instance.store, said).await?;
+            Ok(answer.map_err(|error| HttpRefusal {
+                status: error.status,
+                headers: error.headers,
+                body: error.body,
+            }))
+        })
+        .await
+    }
+
+    /// Tells the plugin that a connection has opened.
+    ///
+    /// # Errors
+    /// As [`Self::on_message`].
+    pub async fn on_connect(&self, event: Event) -> Result<Result<(), Refusal>, CallError> {
+        self.call(event, async |instance| {
+            let guest = instance.connections.as_ref().ok_or_else(no_such_export)?;
+            let answer = guest.call_on_connect(&mut instance.store).await?;
+            Ok(answer.map_err(Refusal::from))
+        })
+        .await
+    }
+
+    /// Tells the plugin that a connection has closed.
+    ///
+    /// # Errors
+    /// [`CallError`], when it could not be told.
+    pub async fn on_disconnect(
+        &self,
+        event: Event,
+        code: u16,
+        reason: &str,
+    ) -> Result<(), CallError> {
+        self.call(event, async |instance| {
+            let guest = instance.connections.as_ref().ok_or_else(no_such_export)?;
+            guest
+                .call_on_disconnect(&mut instance.store, code, reason)
+                .await
+        })
+        .await
+    }
+
+    /// Calls a function of an instance for an event, within the event's limits. The instance survives only what
+    /// went well: after an error it may not be entered again.
+    async fn call<R>(
+        &self,
+        event: Event,
+        function: impl AsyncFnOnce(&mut Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        let mut lease = self.pool.take().await?;
+        let state = lease.instance.store.data_mut();
+        state.begin(event);
+        let meter = Arc::clone(&state.meter);
+        lease.instance.store.set_epoch_deadline(1);
+        let called = {
+            let calling = std::pin::pin!(function(&mut lease.instance));
+            timeout(
+                self.pool.engine().limits.event_wall_max,
+                Metered {
+                    meter: &meter,
+                    future: calling,
+                },
+            )
+            .await
+        };
+        match called {
+            Ok(Ok(answer)) => {
+                self.pool.give_back(lease);
+                Ok(answer)
+            }
+            Ok(Err(error)) if error.is::<OutOfCpu>() => Err(CallError::TimedOut("event_cpu_max")),
+            Ok(Err(error)) => Err(CallError::Failed(cause_of(&error))),
+            Err(_) => Err(CallError::TimedOut("event_wall_max")),
+        }
+    }
+}
+
+fn borrowed(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
+    pairs
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect()
+}
+
+/// Frames of a trap's backtrace that are worth a log line; the innermost come first.
+const FRAMES: usize = 12;
+
+/// Why a guest failed, and where, in one line.
+fn cause_of(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause().to_string();
+    let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else {
+        return cause;
+    };
+    // One line for a frame, `0: 0x1d964 - puppet.wasm!puppet::script::step`: only here are the names demangled.
+    let backtrace = backtrace.to_string();
+    let names = backtrace
+        .lines()
+        .filter_map(|line| line.split_once(" - ").map(|(_, name)| name));
+    let names: Vec<_> = names.take(FRAMES).collect();
+    format!("{cause}, in {}", names.join(" < "))
+}
+
+fn no_such_export() -> wasmtime::Error {
+    wasmtime::Error::msg("the function is not exported")
+}
+
+impl From<HandlerError> for Refusal {
+    fn from(error: HandlerError) -> Self {
+        Self {
+            code: error.code,
+            message: error.message,
+        }
+    }
+}
+
+impl From<Unavailable> for CallError {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Failed(error) if error.is::<OutOfCpu>() => Self::TimedOut("event_cpu_max"),
+            Unavailable::Failed(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+                Self::Unavailable("no room for another instance (instances_max)".to_owned())
+            }
+            Unavailable::Failed(error) => {
+                Self::Failed(format!("cannot instantiate: {}", cause_of(&error)))
+            }
+            Unavailable::StartTimedOut => Self::TimedOut("event_wall_max"),
+            Unavailable::TimedOut | Unavailable::QueueFull => {
+                Self::Unavailable(unavailable.to_string())
+            }
+        }
+    }
+}

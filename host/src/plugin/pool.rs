@@ -1,0 +1,208 @@
+//! The warm instances of one plugin: taken for an event, given back after it, thrown away when anything went wrong.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+use super::Exports;
+use super::bindings::exports::wardroom::plugin::{connections, messages};
+use super::engine::Engine;
+use super::guest_log::GuestLog;
+use super::manifest::{Manifest, Mode};
+use super::meter::Metered;
+use super::state::State;
+
+/// A plugin's instances.
+pub(super) struct Pool {
+    engine: Engine,
+    pre: InstancePre<State>,
+    exports: Exports,
+    /// The plugin, as its log lines name it.
+    name: String,
+    mode: Mode,
+    /// The last one given back is taken first: its memory is still in the caches, and the others grow old unused.
+    idle: Mutex<Vec<Instance>>,
+    /// One for each instance that may be in use.
+    permits: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// One instance and the store that it alone lives in.
+pub(super) struct Instance {
+    pub(super) store: Store<State>,
+    pub(super) messages: Option<messages::Guest>,
+    pub(super) connections: Option<connections::Guest>,
+    /// Handled so far.
+    events: u32,
+}
+
+/// Why there is no instance.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unavailable {
+    #[error("no instance became free (instances_per_plugin_max, instance_wait_max)")]
+    TimedOut,
+    #[error("too many events wait for an instance (waiting_events_max)")]
+    QueueFull,
+    #[error("cannot instantiate: {0:#}")]
+    Failed(wasmtime::Error),
+    #[error("its start-up ran out of time (event_wall_max)")]
+    StartTimedOut,
+}
+
+/// An instance, and the right to use one, for one event.
+pub(super) struct Lease<'a> {
+    pub(super) instance: Instance,
+    /// Held for its drop.
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Pool {
+    pub(super) fn new(
+        engine: Engine,
+        pre: InstancePre<State>,
+        exports: Exports,
+        manifest: &Manifest,
+    ) -> Self {
+        let instances = match manifest.mode {
+            Mode::Singleton => 1,
+            Mode::Pooled | Mode::Fresh => engine.limits.instances_per_plugin_max,
+        };
+        let permits = Semaphore::new(instances);
+
+        Self {
+            engine,
+            pre,
+            exports,
+            name: manifest.name.clone(),
+            mode: manifest.mode,
+            idle: Mutex::default(),
+            permits,
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// An instance of its own for one event. Waits for one to be given back when all are in use, bounded in time
+    /// and in how many wait.
+    pub(super) async fn take(&self) -> Result<Lease<'_>, Unavailable> {
+        let permit = match self.permits.try_acquire() {
+            Ok(permit) => permit,
+            Err(_) => self.wait().await?,
+        };
+        let idle = self.idle.lock().pop();
+        let instance = match idle {
+            Some(instance) => instance,
+            // A guest can sleep as it starts up.
+            None => match timeout(self.engine.limits.event_wall_max, self.instantiate()).await {
+                Ok(instance) => instance.map_err(Unavailable::Failed)?,
+                Err(_) => return Err(Unavailable::StartTimedOut),
+            },
+        };
+        Ok(Lease {
+            instance,
+            _permit: permit,
+        })
+    }
+
+    async fn wait(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
+        let limits = &self.engine.limits;
+        let place = Waiting::new(&self.waiting);
+        if place.number > limits.waiting_events_max {
+            return Err(Unavailable::QueueFull);
+        }
+        match timeout(limits.instance_wait_max, self.permits.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Unavailable::TimedOut),
+        }
+    }
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance> {
+        let limits = Arc::clone(&self.engine.limits);
+        let log = GuestLog::new(&self.name, limits.log_line_bytes_max);
+        let state = State::new(Arc::clone(&limits), log);
+        // A guest's start-up is the event's that needs the instance.
+        state.log.begin(limits.log_lines_per_event_max);
+        state.meter.start(limits.event_cpu_max);
+        let meter = Arc::clone(&state.meter);
+        let mut store = self.engine.store(state);
+        let starting = Box::pin(self.pre.instantiate_async(&mut store));
+        let instance = Metered {
+            meter: &meter,
+            future: starting,
+        }
+        .await?;
+        let messages = self
+            .exports
+            .messages
+            .as_ref()
+            .map(|exports| exports.load(&mut store, &instance));
+        let connections = self
+            .exports
+            .connections
+            .as_ref()
+            .map(|exports| exports.load(&mut store, &instance));
+        Ok(Instance {
+            messages: messages.transpose()?,
+            connections: connections.transpose()?,
+            store,
+            events: 0,
+        })
+    }
+
+    /// Takes back an instance whose event went well. It is thrown away when it has grown or served enough.
+    pub(super) fn give_back(&self, lease: Lease<'_>) {
+        let mut instance = lease.instance;
+        instance.store.data_mut().end();
+        instance.events += 1;
+        let limits = &self.engine.limits;
+        let is_kept = match self.mode {
+            Mode::Fresh => false,
+            Mode::Singleton => true,
+            Mode::Pooled => {
+                instance.events < limits.events_per_instance_max
+                    && instance.store.data().memory.bytes() <= limits.instance_memory_mark
+            }
+        };
+        if is_kept {
+            self.idle.lock().push(instance);
+        }
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Pool")
+            .field("idle", &self.idle.lock().len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A place among those who wait; given up when dropped, whatever happens to the waiting.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    number: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self {
+            count,
+            number: count.fetch_add(1, Ordering::Relaxed) + 1,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,213 @@
+//! What one instance is given: the host's side of its store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+
+use super::guest_log::GuestLog;
+use super::meter::{Meter, Turn};
+use crate::config::Limits;
+use crate::hub::{Connection, Hub, Request};
+use crate::protocol::Message;
+
+/// Handles that a guest may hold at once: streams, clocks, polls. Language runtimes use a dozen.
+const HANDLES_MAX: usize = 1_000;
+/// Random bytes that a guest may ask for at once.
+const RANDOM_BYTES_MAX: u64 = 64 * 1024;
+
+/// The data of an instance's store.
+pub(super) struct State {
+    pub(super) limits: Arc<Limits>,
+    pub(super) log: GuestLog,
+    pub(super) memory: Memory,
+    pub(super) meter: Arc<Meter>,
+    /// Set by the engine with the store.
+    pub(super) turn: Option<Turn>,
+    /// What the plugin is being called for; `None` while it is instantiated and described.
+    pub(super) event: Option<Event>,
+    wasi: WasiCtx,
+    table: ResourceTable,
+}
+
+impl State {
+    pub(super) fn new(limits: Arc<Limits>, log: GuestLog) -> Self {
+        let wasi = WasiCtx::builder()
+            .stdout(log.clone())
+            .stderr(log.clone())
+            .max_random_size(RANDOM_BYTES_MAX)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let memory = Memory::new(limits.memory_bytes_max, limits.table_elements_max);
+        let meter = Arc::new(Meter::new());
+        Self {
+            limits,
+            log,
+            memory,
+            meter,
+            turn: None,
+            event: None,
+            wasi,
+            table,
+        }
+    }
+
+    /// Begins an event: from here on the imports answer for it.
+    pub(super) fn begin(&mut self, event: Event) {
+        self.meter.start(self.limits.event_cpu_max);
+        self.log.begin(self.limits.log_lines_per_event_max);
+        self.event = Some(event);
+    }
+
+    /// Ends it.
+    pub(super) fn end(&mut self) {
+        self.event = None;
+        self.log.end();
+        if let Some(turn) = &self.turn {
+            turn.end();
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // The instance of a cancelled or failed call goes with its event.
+        self.end();
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("State").finish_non_exhaustive()
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+/// What a plugin is called for.
+#[derive(Debug)]
+pub struct Event {
+    /// The tenant's connections and rooms.
+    pub hub: Hub,
+    /// Whose event it is.
+    pub subject: Subject,
+    /// Pushes that it has caused.
+    pub(super) pushes: u32,
+}
+
+/// Whose event it is.
+#[derive(Debug)]
+pub enum Subject {
+    /// Nobody's yet: the connection is still a request.
+    Request(Arc<Request>),
+    /// A connection's, as it opens or closes.
+    Connection(Arc<Connection>),
+    /// A message of a connection.
+    Message(Arc<Connection>, Arc<RoutedMessage>),
+}
+
+/// A message and what its route captured.
+#[derive(Debug)]
+pub struct RoutedMessage {
+    /// As the client sent it.
+    pub message: Message,
+    /// The number of the route in the plugin's manifest.
+    pub route: u32,
+    /// What the pattern captured.
+    pub params: wardroom_router::Params,
+}
+
+impl Event {
+    /// An event that has done nothing yet.
+    #[must_use]
+    pub fn new(hub: Hub, subject: Subject) -> Self {
+        Self {
+            hub,
+            subject,
+            pushes: 0,
+        }
+    }
+
+    pub(super) fn connection(&self) -> Option<&Arc<Connection>> {
+        match &self.subject {
+            Subject::Request(_) => None,
+            Subject::Connection(connection) | Subject::Message(connection, _) => Some(connection),
+        }
+    }
+
+    pub(super) fn message(&self) -> Option<&RoutedMessage> {
+        match &self.subject {
+            Subject::Message(_, message) => Some(message),
+            Subject::Request(_) | Subject::Connection(_) => None,
+        }
+    }
+
+    pub(super) fn request(&self) -> &Request {
+        match &self.subject {
+            Subject::Request(request) => request,
+            Subject::Connection(connection) | Subject::Message(connection, _) => {
+                &connection.request
+            }
+        }
+    }
+}
+
+/// How far an instance may grow. Growing beyond fails in the guest, which is its own business.
+#[derive(Debug)]
+pub(super) struct Memory {
+    bytes: usize,
+    bytes_max: usize,
+    table_elements_max: usize,
+}
+
+impl Memory {
+    fn new(bytes_max: usize, table_elements_max: usize) -> Self {
+        Self {
+            bytes: 0,
+            bytes_max,
+            table_elements_max,
+        }
+    }
+
+    /// Of linear memory, now.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let bytes = self.bytes - current.min(self.bytes) + desired;
+        let allowed = bytes <= self.bytes_max;
+        if allowed {
+            self.bytes = bytes;
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        _: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= self.table_elements_max)
+    }
+}

@@ -1,0 +1,171 @@
+//! What is answered over HTTP: health, pages, and the request that turns a socket into a WebSocket.
+//!
+//! Everything here is decided before the 101, so a refusal is a real HTTP answer.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming as Body;
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+
+use super::Host;
+use crate::dispatch::{self, UpgradeRefused};
+use crate::hub::Request;
+use crate::ws::upgrade;
+
+impl Host {
+    /// Speaks HTTP on the socket. The socket comes back when a WebSocket was asked for and accepted.
+    pub(super) async fn upgrade(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        has_place: bool,
+    ) -> Option<Upgraded> {
+        let accepted = Mutex::new(None);
+        let service = service_fn(|request: hyper::Request<Body>| {
+            let accepted = &accepted;
+            async move {
+                let (parts, _) = request.into_parts();
+                let response = self.respond(&parts, peer, has_place, accepted).await;
+                Ok::<_, Infallible>(response)
+            }
+        });
+        let http = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.config.limits.handshake_timeout)
+            .serve_connection(TokioIo::new(stream), service);
+        // Boxed, so that an open connection does not carry the room for it.
+        let http = Box::pin(http.without_shutdown());
+        let parts = tokio::time::timeout(self.config.limits.handshake_timeout, http)
+            .await
+            .ok()?
+            .ok()?;
+        let (stream, read) = (parts.io.into_inner(), parts.read_buf);
+        let request = accepted.lock().take()?;
+        Some(Upgraded {
+            stream,
+            read,
+            request,
+        })
+    }
+
+    async fn respond(
+        &self,
+        request: &Parts,
+        peer: SocketAddr,
+        has_place: bool,
+        accepted: &Mutex<Option<Request>>,
+    ) -> Response<Full<Bytes>> {
+        match request.uri.path() {
+            "/healthz" | "/readyz" => return answer(StatusCode::OK, "ok\n"),
+            path if path == self.config.path => {}
+            _ => {
+                let page = self.pages.as_ref().and_then(|pages| pages(request));
+                return page.unwrap_or_else(|| answer(StatusCode::NOT_FOUND, "not found\n"));
+            }
+        }
+        let response = match upgrade::accept(request) {
+            Ok(response) => response,
+            Err(error) => return refuse_upgrade(error),
+        };
+        if !has_place {
+            tracing::warn!(%peer, "connection refused (connections_max)");
+            return answer(StatusCode::SERVICE_UNAVAILABLE, "at capacity\n");
+        }
+        let described = upgrade::describe(request, peer, &self.tenant.plugins());
+        match dispatch::upgrade(&self.tenant, described).await {
+            Ok(request) => {
+                *accepted.lock() = Some(request);
+                response.map(|()| Full::default())
+            }
+            Err(refused) => refused_by_plugin(refused),
+        }
+    }
+}
+
+/// A socket that has become a WebSocket.
+pub(super) struct Upgraded {
+    pub(super) stream: TcpStream,
+    /// What was read of it beyond the request.
+    pub(super) read: Bytes,
+    pub(super) request: Request,
+}
+
+fn answer(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, text);
+    // The time for a handshake is not for keeping a socket.
+    response
+        .headers_mut()
+        .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn refuse_upgrade(error: upgrade::NoUpgrade) -> Response<Full<Bytes>> {
+    let mut response = answer(error.status(), format!("{error}\n"));
+    if response.status() == StatusCode::UPGRADE_REQUIRED {
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(
+            header::SEC_WEBSOCKET_VERSION,
+            HeaderValue::from_static("13"),
+        );
+    }
+    response
+}
+
+/// A plugin's answer, as far as it is one: its status and headers are checked here, the framing is the host's.
+fn refused_by_plugin(refused: UpgradeRefused) -> Response<Full<Bytes>> {
+    let refusal = match refused {
+        UpgradeRefused::ByPlugin(refusal) => refusal,
+        UpgradeRefused::Failed(error) => {
+            let status =
+                StatusCode::from_u16(error.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            return answer(status, format!("{}\n", error.message));
+        }
+    };
+    let status = StatusCode::from_u16(refusal.status)
+        .ok()
+        .filter(|status| status.is_client_error() || status.is_server_error());
+    let Some(status) = status else {
+        tracing::error!(
+            status = refusal.status,
+            "an upgrade handler's status must be from 400 to 599"
+        );
+        return answer(StatusCode::INTERNAL_SERVER_ERROR, "Internal Error\n");
+    };
+    let mut response = answer(status, refusal.body);
+    for (name, value) in &refusal.headers {
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            (Ok(name), Ok(value)) if !is_framing(&name) => {
+                response.headers_mut().insert(name, value);
+            }
+            _ => tracing::error!(
+                ?name,
+                "an upgrade handler's header is invalid or the host's own"
+            ),
+        }
+    }
+    response
+}
+
+fn is_framing(name: &HeaderName) -> bool {
+    [
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::CONNECTION,
+        header::UPGRADE,
+    ]
+    .contains(name)
+}

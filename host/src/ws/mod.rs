@@ -1,0 +1,141 @@
+//! One connection, from its upgrade to its end: connect handlers, messages one at a time, disconnect handlers.
+//!
+//! Each connection is one task, which reads, calls the plugin and writes. Only this module knows tungstenite.
+
+mod heartbeat;
+mod socket;
+#[cfg(test)]
+mod tests;
+pub mod upgrade;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::{self, Answer};
+use crate::hub::{Connection, Request};
+use crate::protocol::{Close, CloseCode};
+use crate::tenant::Tenant;
+use heartbeat::Heartbeat;
+use socket::{End, Incoming, Socket};
+
+/// What all connections of a host have in common.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// See [`crate::Config::heartbeat_interval`].
+    pub heartbeat_interval: Duration,
+    /// See [`crate::Config::heartbeat_timeout`].
+    pub heartbeat_timeout: Duration,
+    /// Cancelled when the host stops.
+    pub stopping: CancellationToken,
+}
+
+/// Serves one connection until it has closed and its plugins know. `read` is what was read of the stream beyond
+/// the upgrade request.
+pub async fn serve<S>(
+    stream: S,
+    read: Bytes,
+    request: Request,
+    tenant: &Tenant,
+    settings: &Settings,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let connection = tenant.hub.connect(request);
+    let outbox = &connection.outbox;
+    let heartbeat = Heartbeat::new(settings.heartbeat_interval, settings.heartbeat_timeout);
+    let mut socket = Socket::new(stream, read, &tenant.limits, heartbeat).await;
+
+    let connected = socket
+        .drive(outbox, dispatch::connect(tenant, &connection))
+        .await;
+    let end = match &connected.refused {
+        Some(close) => {
+            outbox.close(close.clone());
+            End::ByHost
+        }
+        None => {
+            tenant.hub.open(&connection);
+            // Who stopped the host closed all connections that were open then.
+            if settings.stopping.is_cancelled() {
+                outbox.close(Close::new(CloseCode::Restarting, "restarting"));
+            }
+            messages(&mut socket, tenant, &connection).await
+        }
+    };
+
+    tenant.hub.begin_close(&connection);
+    let close = end.close(outbox);
+    // Nothing more is queued from here on, whoever still holds the connection.
+    outbox.close(close.clone());
+    tracing::debug!(connection = %connection.id, code = close.code, reason = ?close.reason, "closed");
+    // The plugins need not wait for the client's goodbye.
+    let goodbye = socket.finish(&end, outbox, tenant.limits.close_timeout);
+    tokio::join!(
+        goodbye,
+        dispatch::disconnect(tenant, &connection, &connected, &close)
+    );
+}
+
+/// Handles messages until the connection ends.
+async fn messages<S>(socket: &mut Socket<S>, tenant: &Tenant, connection: &Arc<Connection>) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let outbox = &connection.outbox;
+    let mut malformed = MalformedCount::new(tenant.limits.malformed_per_minute_max);
+    loop {
+        let answer = match socket.next(outbox).await {
+            Ok(Incoming::Text(frame)) => {
+                socket
+                    .drive(outbox, dispatch::message(tenant, connection, frame))
+                    .await
+            }
+            Ok(Incoming::NotText) => dispatch::not_text(),
+            Err(end) => return end,
+        };
+        // A client that does not read gets no reply either; the outbox closes its connection.
+        match answer {
+            Answer::Reply(frame) => {
+                let _ = outbox.push_reply(frame);
+            }
+            Answer::Silence => {}
+            Answer::Malformed(frame) => {
+                let _ = outbox.push_reply(frame);
+                if malformed.is_one_too_many() {
+                    outbox.close(Close::new(CloseCode::Policy, "too many malformed messages"));
+                }
+            }
+        }
+    }
+}
+
+/// Malformed messages of one connection, by the minute.
+struct MalformedCount {
+    max: u32,
+    count: u32,
+    since: Instant,
+}
+
+impl MalformedCount {
+    fn new(max: u32) -> Self {
+        Self {
+            max,
+            count: 0,
+            since: Instant::now(),
+        }
+    }
+
+    fn is_one_too_many(&mut self) -> bool {
+        if self.since.elapsed() >= Duration::from_secs(60) {
+            self.since = Instant::now();
+            self.count = 0;
+        }
+        self.count += 1;
+        self.count > self.max
+    }
+}

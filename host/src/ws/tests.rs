@@ -1,0 +1,173 @@
+//! What needs the clock: the heartbeat and the closing handshake, on paused time over an in-memory stream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncReadExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::sync::CancellationToken;
+
+use super::{Settings, serve};
+use crate::cluster::LocalBus;
+use crate::config::Limits;
+use crate::hub::{Hub, Request};
+use crate::tenant::Tenant;
+
+const INTERVAL: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A served connection, the client's end of it, and the tenant it belongs to.
+async fn connect(
+    buffer: usize,
+    limits: Limits,
+) -> (WebSocketStream<DuplexStream>, JoinHandle<()>, Arc<Tenant>) {
+    let hub = Hub::new("a", Arc::new(LocalBus::new()), &limits);
+    let tenant = Arc::new(Tenant::new(hub, limits));
+    let (client, server) = tokio::io::duplex(buffer);
+    let served = Arc::clone(&tenant);
+    let request = Request {
+        path: "/ws".to_owned(),
+        query: None,
+        headers: vec![],
+        cookies: vec![],
+        peer: ([127, 0, 0, 1], 1).into(),
+        claims: None,
+    };
+    let task = tokio::spawn(async move {
+        let settings = Settings {
+            heartbeat_interval: INTERVAL,
+            heartbeat_timeout: TIMEOUT,
+            stopping: CancellationToken::new(),
+        };
+        serve(server, Bytes::new(), request, &served, &settings).await;
+    });
+    (
+        WebSocketStream::from_raw_socket(client, Role::Client, None).await,
+        task,
+        tenant,
+    )
+}
+
+fn close_code(message: Option<Result<Message, Error>>) -> u16 {
+    match message {
+        Some(Ok(Message::Close(Some(frame)))) => frame.code.into(),
+        other => panic!("expected a close frame, got {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_and_stays_while_it_answers() {
+    let (mut client, task, _tenant) = connect(4096, Limits::default()).await;
+    let start = Instant::now();
+    for round in 1..=3 {
+        // Reading it answers it.
+        assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+        client.flush().await.unwrap();
+        let expected = INTERVAL + (INTERVAL + TIMEOUT) * (round - 1);
+        assert_eq!(
+            start.elapsed().as_secs(),
+            expected.as_secs(),
+            "round {round}"
+        );
+    }
+    client.close(None).await.unwrap();
+    while client.next().await.is_some() {}
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_talks_is_not_pinged() {
+    let (mut client, _task, _tenant) = connect(4096, Limits::default()).await;
+    for id in 0..10 {
+        tokio::time::advance(INTERVAL - Duration::from_secs(1)).await;
+        client
+            .send(Message::text(format!(
+                r#"{{"event":"e","path":"/","id":{id}}}"#
+            )))
+            .await
+            .unwrap();
+        let reply = client.next().await.unwrap().unwrap();
+        assert_eq!(
+            reply.to_text().unwrap(),
+            format!(r#"{{"id":{id},"error":{{"code":404,"message":"Not found"}}}}"#)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_client_is_closed_with_1001() {
+    // Its end is open, and nobody reads there: the ping stays unanswered.
+    let (mut client, task, tenant) = connect(4096, Limits::default()).await;
+    let start = Instant::now();
+    task.await.unwrap();
+    let limit = tenant.limits.close_timeout;
+    assert_eq!(
+        start.elapsed().as_secs(),
+        (INTERVAL + TIMEOUT + limit).as_secs()
+    );
+    // As bytes: the client's own socket would try to answer the ping first, and there is nobody left.
+    let mut bytes = Vec::new();
+    client.get_mut().read_to_end(&mut bytes).await.unwrap();
+    assert_eq!(&bytes[..3], [0x89, 0, 0x88], "a ping, then a close frame");
+    assert_eq!(&bytes[4..6], 1001_u16.to_be_bytes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_closed_with_3008_and_soon_dropped() {
+    let limits = Limits {
+        outbox_messages_max: 8,
+        ..Limits::default()
+    };
+    let (client, task, tenant) = connect(64, limits).await;
+    // The first connection to open; it does so as soon as its task runs.
+    let id = loop {
+        match tenant.hub.connections(None, 1).entries.first() {
+            Some(info) => break info.id,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    let connection = tenant.hub.find(id).unwrap();
+    let mut pushed = 0;
+    while crate::hub::deliver(&connection, Bytes::from(vec![b'x'; 100])).is_ok() {
+        pushed += 1;
+        tokio::task::yield_now().await;
+        assert!(pushed < 100, "nobody reads: the outbox has to fill up");
+    }
+    assert_eq!(
+        connection.outbox.closing().map(|close| close.code),
+        Some(3008)
+    );
+    let start = Instant::now();
+    task.await.unwrap();
+    assert_eq!(
+        start.elapsed().as_secs(),
+        tenant.limits.close_timeout.as_secs(),
+        "it is given time, but not more"
+    );
+    assert_eq!(tenant.hub.connection_count(), 0);
+    drop(client);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_is_answered_and_the_socket_dropped() {
+    let (mut client, task, tenant) = connect(4096, Limits::default()).await;
+    client
+        .send(Message::text(r#"{"event":"e","path":"/","id":1}"#))
+        .await
+        .unwrap();
+    client.next().await.unwrap().unwrap();
+    tenant
+        .hub
+        .close_all(&crate::protocol::Close::by_plugin(Some(4001), Some("bye")).unwrap());
+    assert_eq!(close_code(client.next().await), 4001);
+    assert!(client.next().await.is_none());
+    let start = Instant::now();
+    task.await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO, "nothing is waited for");
+}

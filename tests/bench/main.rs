@@ -1,0 +1,263 @@
+//! What an operation costs the server, in CPU time of its process: wardroom beside a server written by hand.
+//!
+//! Absolute times on shared machines mean little. So the peers are measured one after another, several times over, the
+//! server alone on one core and the load generator (this process) on another; the table shows medians and ratios.
+//!
+//! ```text
+//! cargo build --release
+//! cargo bench -p wardroom-tests --bench server -- rpc --seconds 3 --rounds 5
+//! ```
+
+mod client;
+mod fanout;
+mod idle;
+mod measure;
+mod native;
+mod process;
+mod rpc;
+mod smoke;
+mod table;
+
+use std::io::{Write, stderr};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Parser, ValueEnum};
+use tokio::time::timeout;
+
+use crate::measure::Figure;
+use crate::native::Variant;
+use crate::process::{Cores, Server};
+use crate::table::Table;
+
+/// For starting, connecting, filling the room and draining, beside the measured time.
+const OVERHEAD_MAX: Duration = Duration::from_secs(120);
+
+/// Measures the server's CPU time per operation.
+#[derive(Debug, Parser)]
+#[command(name = "server")]
+struct Args {
+    /// What to measure.
+    #[arg(value_enum, default_value = "all")]
+    scenario: Scenario,
+    /// The measured time of one run; a second of warm-up comes before it.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How often each peer is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Whom to measure; ratios are to the first. `native` flushes each reply, `native-batched` those to
+    /// all that has arrived, `native-default` is `native` with tungstenite's own buffer sizes. Then
+    /// `wardroom`, and `NAME=COMMAND` for any server that speaks the protocol at /ws and prints
+    /// `ready listen=IP:PORT`.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "native,native-batched,wardroom"
+    )]
+    peer: Vec<String>,
+    /// The binary; the one of the release build when not given.
+    #[arg(long)]
+    wardroom: Option<PathBuf>,
+    /// A folder with the example plugins as components; they are built when it is not given.
+    #[arg(long)]
+    plugins: Option<PathBuf>,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// Be the native peer.
+    #[arg(long, hide = true)]
+    serve_native: Option<Variant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// 50 connections with 32 requests in flight each
+    Rpc,
+    /// One sender and a room of 100, then 1000
+    Fanout,
+    /// Memory of 10,000 silent connections
+    Idle,
+    /// Whether both example plugins answer; nothing is measured
+    Smoke,
+    /// rpc, fanout, idle
+    All,
+}
+
+/// One table's worth of [`Scenario`].
+#[derive(Clone, Copy, Debug)]
+enum Load {
+    Rpc,
+    Fanout { members: u32 },
+    Idle,
+    Smoke,
+}
+
+/// A server to measure: what it is called and how it is started.
+#[derive(Debug)]
+struct Peer {
+    name: String,
+    command: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<()> {
+    if let Some(variant) = args.serve_native {
+        return native::serve(variant);
+    }
+    let peers = args
+        .peer
+        .iter()
+        .map(|name| Peer::find(name, args))
+        .collect::<Result<Vec<_>>>()?;
+    let is_measured = args.scenario != Scenario::Smoke;
+    let cores = is_measured.then(Cores::split).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    for load in args.scenario.loads() {
+        let mut table = Table::new(load.title());
+        for _ in 0..args.rounds {
+            for peer in &peers {
+                let run = runtime.block_on(load.run(peer, cores.as_ref(), args.seconds));
+                table.add(
+                    &peer.name,
+                    &run.with_context(|| format!("{}, {}", load.title(), peer.name))?,
+                );
+            }
+        }
+        table.print()?;
+    }
+    Ok(())
+}
+
+impl Scenario {
+    fn loads(self) -> Vec<Load> {
+        let fanouts = [
+            Load::Fanout { members: 100 },
+            Load::Fanout { members: 1000 },
+        ];
+        match self {
+            Self::Rpc => vec![Load::Rpc],
+            Self::Fanout => fanouts.to_vec(),
+            Self::Idle => vec![Load::Idle],
+            Self::Smoke => vec![Load::Smoke],
+            Self::All => [&[Load::Rpc], &fanouts[..], &[Load::Idle]].concat(),
+        }
+    }
+}
+
+impl Load {
+    fn title(self) -> String {
+        match self {
+            Self::Rpc => "rpc, 50 connections x 32 in flight".to_owned(),
+            Self::Fanout { members } => format!("fan-out, {members} members, 4 in flight"),
+            Self::Idle => "idle, 10,000 connections".to_owned(),
+            Self::Smoke => "smoke".to_owned(),
+        }
+    }
+
+    /// Measures one peer once, in a process of its own.
+    async fn run(self, peer: &Peer, cores: Option<&Cores>, seconds: u64) -> Result<Vec<Figure>> {
+        if let Self::Idle = self {
+            idle::prepare()?;
+        }
+        let server = Server::start(&peer.command, cores).await?;
+        let run = async {
+            match self {
+                Self::Rpc => rpc::run(&server, seconds).await,
+                Self::Fanout { members } => fanout::run(&server, seconds, members).await,
+                Self::Idle => idle::run(&server).await,
+                Self::Smoke => smoke::run(&server).await,
+            }
+        };
+        timeout(OVERHEAD_MAX + Duration::from_secs(seconds), run)
+            .await
+            .context("the server stopped answering")?
+    }
+}
+
+impl Peer {
+    fn find(name: &str, args: &Args) -> Result<Self> {
+        let own = std::env::current_exe()?;
+        let native = |variant: &str| -> Result<Vec<String>> {
+            Ok(vec![
+                path_string(&own)?,
+                "--serve-native".to_owned(),
+                variant.to_owned(),
+            ])
+        };
+        let (name, command) = match name {
+            "native" => (name, native("usual")?),
+            "native-batched" => (name, native("batched")?),
+            "native-default" => (name, native("default-buffers")?),
+            "wardroom" => (name, wardroom(args, &own)?),
+            _ => match name.split_once('=') {
+                Some((name, command)) => (
+                    name,
+                    command.split_whitespace().map(str::to_owned).collect(),
+                ),
+                None => bail!("no peer {name}: `--help` lists them"),
+            },
+        };
+        let name = name.to_owned();
+        Ok(Self { name, command })
+    }
+}
+
+/// How wardroom is started. Builds its plugins when none were given.
+fn wardroom(args: &Args, own: &Path) -> Result<Vec<String>> {
+    // this binary is target/release/deps/server-HASH
+    let release = own
+        .ancestors()
+        .nth(2)
+        .context("this binary is in no target folder")?;
+    let binary = args
+        .wardroom
+        .clone()
+        .unwrap_or_else(|| release.join("wardroom"));
+    ensure!(
+        binary.is_file(),
+        "{} is missing: `cargo build --release` makes it",
+        binary.display()
+    );
+    let plugins = args
+        .plugins
+        .clone()
+        .unwrap_or_else(|| release.join("bench-plugins"));
+    if args.plugins.is_none() {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+        let status = Command::new(&binary)
+            .arg("build")
+            .arg(sources)
+            .arg("--out")
+            .arg(&plugins)
+            .status()?;
+        ensure!(status.success(), "`wardroom build` failed: {status}");
+    }
+    let mut command = vec![
+        path_string(&binary)?,
+        "serve".to_owned(),
+        "--plugins".to_owned(),
+        path_string(&plugins)?,
+    ];
+    command.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
+    Ok(command)
+}
+
+fn path_string(path: &Path) -> Result<String> {
+    path.to_str()
+        .map(str::to_owned)
+        .with_context(|| format!("{} is not UTF-8", path.display()))
+}

@@ -1,0 +1,22 @@
+//! The integration tests: one program, so that the guests are built and the harness is linked once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+#![allow(
+    clippy::print_stderr,
+    reason = "figures of a test, for the person who looks at them"
+)]
+
+mod faults;
+mod http;
+mod instances;
+mod limits;
+mod loader;
+mod outbox;
+mod program;
+mod tidy;
+mod transcripts;

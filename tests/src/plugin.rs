@@ -1,0 +1,122 @@
+//! Plugin files to put before a host.
+
+use crate::guests;
+use serde_json::Value;
+use std::path::Path;
+
+/// A file for the folder of plugins.
+#[derive(Clone, Debug)]
+pub struct Plugin {
+    /// Its name in the folder, `.wasm` included.
+    pub file: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+}
+
+impl Plugin {
+    /// An example plugin: `echo` or `chat`.
+    #[must_use]
+    pub fn built(name: &str) -> Self {
+        Self::file(&format!("{name}.wasm"), guests::component(name))
+    }
+
+    /// The fixture that does what it is told, with this manifest: `{"name", "version", "description",
+    /// "routes": [["event", "path"]], "hooks", "mode", "capabilities", "configKeys", "headers", "extra",
+    /// "describe": [steps]}`, all but the name optional. The file is named after the plugin.
+    ///
+    /// # Panics
+    /// When the manifest has no name or is too long for the place that the fixture leaves for it.
+    #[must_use]
+    pub fn puppet(manifest: &Value) -> Self {
+        const MARK: &[u8] = b"PUPPET-MANIFEST:";
+        const ROOM: usize = 8192 - MARK.len();
+        let name = manifest["name"]
+            .as_str()
+            .unwrap_or_else(|| panic!("a manifest needs a name: {manifest}"));
+        let text = manifest.to_string();
+        assert!(
+            text.len() <= ROOM,
+            "the manifest has {} bytes, at most {ROOM} fit",
+            text.len()
+        );
+        let mut bytes = guests::component("puppet").to_vec();
+        let start = position(&bytes, MARK) + MARK.len();
+        bytes[start..start + ROOM].fill(b' ');
+        bytes[start..start + text.len()].copy_from_slice(text.as_bytes());
+        Self {
+            file: format!("{name}.wasm"),
+            bytes,
+        }
+    }
+
+    /// The fixture that exports nothing but a manifest, which promises `routes` or `hooks`.
+    #[must_use]
+    pub fn bare(wants: &str) -> Self {
+        Self::built("bare").with("BARE-WANTS:nothing", &format!("BARE-WANTS:{wants:<7}"))
+    }
+
+    /// A component written in the text format.
+    ///
+    /// # Panics
+    /// When the text is none.
+    #[must_use]
+    pub fn text(file: &str, text: &str) -> Self {
+        let bytes = wat::parse_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        Self::file(file, &bytes)
+    }
+
+    /// Any bytes under any name.
+    #[must_use]
+    pub fn file(name: &str, bytes: &[u8]) -> Self {
+        Self {
+            file: name.to_owned(),
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    /// The same under another file name.
+    #[must_use]
+    pub fn named(mut self, file: &str) -> Self {
+        file.clone_into(&mut self.file);
+        self
+    }
+
+    /// Every occurrence of a text overwritten by another one of the same length.
+    ///
+    /// # Panics
+    /// When the lengths differ or the text does not occur.
+    #[must_use]
+    pub fn with(mut self, old: &str, new: &str) -> Self {
+        assert_eq!(old.len(), new.len(), "`{old}` and `{new}` differ in length");
+        let mut start = position(&self.bytes, old.as_bytes());
+        loop {
+            self.bytes[start..start + new.len()].copy_from_slice(new.as_bytes());
+            let rest = &self.bytes[start + new.len()..];
+            match find(rest, old.as_bytes()) {
+                Some(offset) => start += new.len() + offset,
+                None => return self,
+            }
+        }
+    }
+
+    /// Puts the file into a folder.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write(&self, folder: &Path) {
+        let file = folder.join(&self.file);
+        std::fs::write(&file, &self.bytes)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes
+        .windows(wanted.len())
+        .position(|window| window == wanted)
+}
+
+fn position(bytes: &[u8], wanted: &[u8]) -> usize {
+    find(bytes, wanted)
+        .unwrap_or_else(|| panic!("no `{}` in the component", String::from_utf8_lossy(wanted)))
+}

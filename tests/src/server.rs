@@ -1,0 +1,212 @@
+//! A host in this process, on threads of its own, with a log of its own.
+
+use crate::{Client, Plugin, Refusal, WAIT, log::Log};
+use anyhow::Context as _;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use wardroom::Config;
+use wardroom::cluster::LocalBus;
+
+/// A running host. Dropping it stops it and waits until it has ended.
+#[derive(Debug)]
+pub struct TestServer {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it logged.
+    pub log: Log,
+    /// Its folder of plugins.
+    pub plugins: TempDir,
+    shutdown: Option<oneshot::Sender<()>>,
+    ended: Receiver<()>,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl TestServer {
+    /// Starts a host with these plugins on a free port. `configure` changes what the tests' own defaults do not suit.
+    ///
+    /// # Errors
+    /// What keeps a port from being bound or a folder from being written.
+    pub fn start(plugins: &[Plugin], configure: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
+        let folder = TempDir::new()?;
+        plugins
+            .iter()
+            .for_each(|plugin| plugin.write(folder.path()));
+        Self::start_in(folder, configure)
+    }
+
+    /// The same with a folder that is already as it should be.
+    ///
+    /// # Errors
+    /// What keeps a port from being bound.
+    pub fn start_in(folder: TempDir, configure: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
+        let mut config = defaults();
+        config.plugins = folder.path().to_owned();
+        configure(&mut config);
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        config.listen = address;
+        let log = Log::default();
+        let (shutdown, stopped) = oneshot::channel::<()>();
+        let (end, ended) = channel();
+        let failure = Arc::new(Mutex::new(None));
+        let host = Host {
+            config,
+            listener,
+            log: log.clone(),
+            failure: failure.clone(),
+        };
+        std::thread::Builder::new()
+            .name("host".to_owned())
+            .spawn(move || {
+                host.run(stopped);
+                // Nobody listens any more when the test gave up waiting.
+                let _ = end.send(());
+            })?;
+        Ok(Self {
+            address,
+            log,
+            plugins: folder,
+            shutdown: Some(shutdown),
+            ended,
+            failure,
+        })
+    }
+
+    /// A connection at the default path, named for messages.
+    ///
+    /// # Errors
+    /// When the host refuses it, with its answer.
+    pub async fn connect(&self, name: &str) -> anyhow::Result<Client> {
+        self.connect_at(name, "/ws", &[])
+            .await?
+            .map_err(|refusal| anyhow::anyhow!("{name} was refused: {refusal:?}"))
+    }
+
+    /// A connection at a path, query included, with more request headers; or the HTTP answer that refused it.
+    ///
+    /// # Errors
+    /// When there is no HTTP answer at all.
+    pub async fn connect_at(
+        &self,
+        name: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> anyhow::Result<Result<Client, Refusal>> {
+        Client::connect(name, self.address, path, headers)
+            .await
+            .with_context(|| match self.failure() {
+                Some(failure) => format!("the host had ended: {failure}"),
+                None => format!("the host's log:\n{}", self.log.text()),
+            })
+    }
+
+    /// Why the host ended by itself, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits until the log has a line with all of these.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub async fn logged(&self, parts: &[&str]) -> anyhow::Result<String> {
+        let waited = tokio::time::timeout(WAIT, self.log.line_with(parts)).await;
+        waited.with_context(|| format!("no log line with {parts:?} in\n{}", self.log.text()))
+    }
+
+    /// Stops the host and waits until it has ended.
+    ///
+    /// # Errors
+    /// When it ended with an error, or does not end.
+    pub fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(shutdown) = self.shutdown.take() {
+            // It may have ended before.
+            let _ = shutdown.send(());
+            if self.ended.recv_timeout(WAIT) == Err(RecvTimeoutError::Timeout) {
+                anyhow::bail!(
+                    "the host did not stop in {WAIT:?}; its log:\n{}",
+                    self.log.text()
+                );
+            }
+        }
+        match self.failure() {
+            Some(failure) => anyhow::bail!("the host ended with: {failure}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        let stopped = self.stop();
+        if std::thread::panicking() {
+            eprintln!("--- log of the host ---\n{}", self.log.text());
+        } else if let Err(problem) = stopped {
+            panic!("{problem}");
+        }
+    }
+}
+
+/// Small, so that a test costs little; patient, so that a busy machine fails none. Tests of a limit set their own.
+fn defaults() -> Config {
+    let mut config = Config {
+        node: "here".to_owned(),
+        ..Config::default()
+    };
+    config.limits.instances_max = 64;
+    config.limits.instances_per_plugin_max = 16;
+    config.limits.event_cpu_max = Duration::from_secs(1);
+    config.limits.describe_cpu_max = Duration::from_secs(10);
+    config.limits.instance_wait_max = WAIT;
+    config
+}
+
+struct Host {
+    config: Config,
+    listener: std::net::TcpListener,
+    log: Log,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Host {
+    fn run(self, stopped: oneshot::Receiver<()>) {
+        let Self {
+            config,
+            listener,
+            log,
+            failure,
+        } = self;
+        let dispatch = log.dispatch();
+        let _logged = tracing::dispatcher::set_default(&dispatch);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            // Each of the host's threads logs to this host's log for as long as it lives.
+            .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&dispatch)))
+            .build()
+            .expect("a runtime needs nothing that a test machine lacks");
+        let shutdown = async {
+            // A dropped sender stops the host as well.
+            let _ = stopped.await;
+        };
+        let result = runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            wardroom::run(config, Arc::new(LocalBus::default()), listener, shutdown)
+                .await
+                .map_err(anyhow::Error::from)
+        });
+        if let Err(error) = result {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error:#}"));
+        }
+        runtime.shutdown_timeout(Duration::from_secs(5));
+    }
+}
