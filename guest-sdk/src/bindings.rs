@@ -15,7 +15,7 @@
     clippy::undocumented_unsafe_blocks,
     clippy::uninlined_format_args,
     clippy::unwrap_used,
-    reason = "generated: the canonical ABI cannot be spoken without unsafe, and its style is not ours"
+    reason = "generated: it speaks the canonical ABI, and its style is not ours"
 )]
 
 wit_bindgen::generate!({

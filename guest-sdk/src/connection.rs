@@ -57,8 +57,8 @@ impl Connection {
     ///
     /// # Errors
     /// [`Invalid`](HostError::Invalid) when the event or the path is empty or too long,
-    /// [`Closed`](HostError::Closed) when the connection is closing or gone, [`Limit`](HostError::Limit),
-    /// [`TooLarge`](HostError::TooLarge).
+    /// [`Closed`](HostError::Closed) when the connection is closing or gone,
+    /// [`Limit`](HostError::Limit), [`TooLarge`](HostError::TooLarge).
     pub fn send(&self, event: &str, path: &str, data: impl Data) -> Result<(), HostError> {
         host::send(event, path, &[], data.into_json()?.as_deref())
     }
@@ -71,7 +71,8 @@ impl Connection {
         host::send(&push.event, &push.path, &push.params, push.data.as_deref())
     }
 
-    /// Asks the host to close it with code 1000. What is queued goes out first, and so does the current reply.
+    /// Asks the host to close it with code 1000. What is queued goes out first, and so does the
+    /// current reply.
     ///
     /// # Errors
     /// [`Closed`](HostError::Closed) when it is closing or gone already.
@@ -79,7 +80,8 @@ impl Connection {
         host::close(None, None)
     }
 
-    /// Asks the host to close it with a code, 1000 or 4000 to 4999, and a reason, which is cut at 123 bytes.
+    /// Asks the host to close it with a code, 1000 or 4000 to 4999, and a reason, which is cut at
+    /// 123 bytes.
     ///
     /// # Errors
     /// [`Invalid`](HostError::Invalid) for other codes; as [`close`](Self::close).
@@ -101,12 +103,12 @@ impl Connection {
         }
     }
 
-    /// Sets an attribute that only handlers of this connection's own events see. The host keeps it as long as the
-    /// connection lives, whatever happens to the plugin and its instances.
+    /// Sets an attribute that only handlers of this connection's own events see. The host keeps it
+    /// as long as the connection lives, whatever happens to the plugin and its instances.
     ///
     /// # Errors
-    /// [`Invalid`](HostError::Invalid) when the name is empty or longer than 256 bytes, [`Limit`](HostError::Limit)
-    /// when all attributes together would be too large.
+    /// [`Invalid`](HostError::Invalid) when the name is empty or longer than 256 bytes,
+    /// [`Limit`](HostError::Limit) when all attributes together would be too large.
     pub fn set_attribute<T: Serialize + ?Sized>(
         &self,
         name: &str,
@@ -140,7 +142,8 @@ impl Connection {
         host::request()
     }
 
-    /// The frame that holds the current message, exactly as it came; `None` outside message handlers.
+    /// The frame that holds the current message, exactly as it came; `None` outside message
+    /// handlers.
     pub fn frame(&self) -> Option<String> {
         host::frame()
     }

@@ -1,14 +1,16 @@
 //! What the macros make of a plugin, and how an event finds its handler in it.
 //!
-//! [`#[controller]`](macro@crate::controller) and [`plugin!`](crate::plugin) only write tables of function pointers; all
-//! that happens between the host and a handler is the code below, the same for a component and for the test kit.
+//! [`#[controller]`](macro@crate::controller) and [`plugin!`](crate::plugin) only write tables of
+//! function pointers; all that happens between the host and a handler is the code below, the same
+//! for a component and for the test kit.
 
 use crate::error::{HttpError, WsError};
 use crate::log::{self, Level};
 use crate::message::Message;
 use crate::request::Request;
 
-/// A plugin, as [`plugin!`](crate::plugin) declares it. [`test::Server::new`](crate::test::Server::new) takes it.
+/// A plugin, as [`plugin!`](crate::plugin) declares it.
+/// [`test::Server::new`](crate::test::Server::new) takes it.
 pub trait Plugin: 'static {
     /// All there is to know of it.
     #[doc(hidden)]
@@ -51,9 +53,9 @@ pub struct Part {
 pub struct ControllerSpec {
     pub prefix: &'static str,
     pub routes: &'static [RouteSpec],
-    pub upgrade: &'static [fn(&Request) -> Result<Option<String>, HttpError>],
-    pub connect: &'static [fn() -> Result<(), WsError>],
-    pub disconnect: &'static [fn(&Disconnect) -> Result<(), WsError>],
+    pub upgrade: &'static [fn(&Request) -> Claims],
+    pub connect: &'static [fn() -> Outcome],
+    pub disconnect: &'static [fn(&Disconnect) -> Outcome],
 }
 
 #[doc(hidden)]
@@ -67,6 +69,14 @@ pub struct RouteSpec {
 /// The reply as JSON text; `None` replies `null`.
 #[doc(hidden)]
 pub type Reply = Result<Option<String>, WsError>;
+
+/// What an upgrade handler establishes, as JSON text; `None` says nothing.
+#[doc(hidden)]
+pub type Claims = Result<Option<String>, HttpError>;
+
+/// How a connect or disconnect handler ends.
+#[doc(hidden)]
+pub type Outcome = Result<(), WsError>;
 
 /// How a connection ended.
 #[doc(hidden)]
@@ -90,7 +100,8 @@ pub struct Manifest {
     pub routes: Vec<(String, String)>,
     /// Of `upgrade`, `connect` and `disconnect` those that some controller has a handler for.
     pub hooks: Vec<String>,
-    /// How instances should live: `pooled`, `fresh` or `singleton`; the host decides where there is none.
+    /// How instances should live: `pooled`, `fresh` or `singleton`; the host decides where there is
+    /// none.
     pub mode: Option<String>,
     /// The headers of the upgrade request that the host should keep.
     pub headers: Vec<String>,
@@ -143,9 +154,9 @@ impl PluginSpec {
         Err(WsError::not_found("Not found"))
     }
 
-    /// Asks the upgrade handlers one after another; each sees the claims of those before it. The answer is what the
-    /// last one that claimed anything said.
-    pub(crate) fn upgrade(&self, mut request: Request) -> Result<Option<String>, HttpError> {
+    /// Asks the upgrade handlers one after another; each sees the claims of those before it. The
+    /// answer is what the last one that claimed anything said.
+    pub(crate) fn upgrade(&self, mut request: Request) -> Claims {
         let mut claimed = None;
         for upgrade in self.controllers().flat_map(|controller| controller.upgrade) {
             if let Some(claims) = upgrade(&request).inspect_err(|error| log_cause(error.cause()))? {
@@ -156,9 +167,10 @@ impl PluginSpec {
         Ok(claimed)
     }
 
-    /// Asks the connect handlers one after another. When one refuses, the controllers before it have already begun
-    /// with the connection: they are told that it is gone, as the host tells other plugins.
-    pub(crate) fn connect(&self) -> Result<(), WsError> {
+    /// Asks the connect handlers one after another. When one refuses, the controllers before it
+    /// have already begun with the connection: they are told that it is gone, as the host tells
+    /// other plugins.
+    pub(crate) fn connect(&self) -> Outcome {
         for (accepted, controller) in self.controllers().enumerate() {
             if let Err(error) = controller.connect.iter().try_for_each(|connect| connect()) {
                 log_cause(error.cause());
@@ -204,7 +216,8 @@ impl Part {
 impl ControllerSpec {
     fn disconnected(&self, end: &Disconnect) {
         for disconnect in self.disconnect {
-            // Nobody is left to be told but the log; the other handlers have a right to know all the same.
+            // Nobody is left to be told but the log; the other handlers have a right to know all
+            // the same.
             if let Err(error) = disconnect(end) {
                 log::log(
                     Level::Warn,
@@ -216,7 +229,8 @@ impl ControllerSpec {
     }
 }
 
-/// A prefix and what follows it: one slash between them, a leading slash added. What the host's router does.
+/// A prefix and what follows it: one slash between them, a leading slash added. What the host's
+/// router does.
 fn join(prefix: &str, rest: &str) -> String {
     let prefix = prefix.strip_prefix('/').unwrap_or(prefix);
     if rest.is_empty() {

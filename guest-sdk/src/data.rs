@@ -1,8 +1,8 @@
 //! Reads a message's data, and says where it does not fit.
 //!
-//! The place is found only once reading has failed, by following the text up to where the reader stopped. The usual
-//! way, a deserializer that keeps track of the path, would be compiled a second time for every type and allocate for
-//! every key of a message that fits.
+//! The place is found only once reading has failed, by following the text up to where the reader
+//! stopped. The usual way, a deserializer that keeps track of the path, would be compiled a second
+//! time for every type and allocate for every key of a message that fits.
 
 use std::fmt::Write;
 

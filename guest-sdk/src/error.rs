@@ -1,13 +1,14 @@
-//! Errors: what the host refuses ([`HostError`]), what a client is told ([`WsError`]), and what it is told before
-//! it is connected ([`HttpError`]).
+//! Errors: what the host refuses ([`HostError`]), what a client is told ([`WsError`]), and what it
+//! is told before it is connected ([`HttpError`]).
 
 use std::fmt::{self, Display};
 
-/// What a client gets for an answer when its message failed: a code and a message, both as they are.
+/// What a client gets for an answer when its message failed: a code and a message, both as they
+/// are.
 ///
-/// 400 to 499 say that the client is at fault, 500 to 599 that the plugin is; any other number is the plugin's own.
-/// Handlers return anything that converts into it, so `?` works on [`HostError`] and on error types that implement
-/// `Into<WsError>`.
+/// 400 to 499 say that the client is at fault, 500 to 599 that the plugin is; any other number is
+/// the plugin's own. Handlers return anything that converts into it, so `?` works on [`HostError`]
+/// and on error types that implement `Into<WsError>`.
 ///
 /// ```
 /// use wardroom_sdk::prelude::*;
@@ -66,7 +67,8 @@ impl WsError {
         Self::new(409, message)
     }
 
-    /// 500 `Internal Error`: the plugin is at fault. The cause is logged, and the client does not see it.
+    /// 500 `Internal Error`: the plugin is at fault. The cause is logged, and the client does not
+    /// see it.
     ///
     /// ```
     /// use wardroom_sdk::prelude::*;
@@ -78,10 +80,6 @@ impl WsError {
     /// let error = parse_own_table("x").unwrap_err();
     /// assert_eq!((error.code, error.message.as_str()), (500, "Internal Error"));
     /// ```
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "so that it can be handed to `map_err`"
-    )]
     pub fn internal(cause: impl Display) -> Self {
         Self {
             cause: Some(cause.to_string().into()),
@@ -109,7 +107,8 @@ impl std::error::Error for WsError {}
 
 /// Why the host refuses. None of these harms the instance: a handler may go on.
 ///
-/// With `?` in a handler it becomes the [`WsError`] that the table below names; text goes along unless it says `500`.
+/// With `?` in a handler it becomes the [`WsError`] that the table below names; text goes along
+/// unless it says `500`.
 ///
 /// | variant | code |
 /// |---|---|
@@ -174,9 +173,11 @@ impl From<HostError> for WsError {
     }
 }
 
-/// The HTTP answer that a client gets in place of its connection, from an [`#[upgrade]`](crate::upgrade) handler.
+/// The HTTP answer that a client gets in place of its connection, from an
+/// [`#[upgrade]`](crate::upgrade) handler.
 ///
-/// A [`WsError`] becomes one with its code as the status (500 where that is no HTTP error) and its message as the body.
+/// A [`WsError`] becomes one with its code as the status (500 where that is no HTTP error) and its
+/// message as the body.
 ///
 /// ```
 /// use wardroom_sdk::prelude::*;

@@ -102,12 +102,13 @@ pub struct Plain;
 #[derive(Debug)]
 pub struct Fallible;
 
-/// What a handler may return. `Kind` keeps the two implementations apart where a `Result` is `Serialize` as well;
-/// the macro names it when it sees a `Result` in the signature and leaves it to inference otherwise.
+/// What a handler may return. `Kind` keeps the two implementations apart where a `Result` is
+/// `Serialize` as well; the macro names it when it sees a `Result` in the signature and leaves it
+/// to inference otherwise.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be what a handler returns",
     label = "is not a reply",
-    note = "return nothing, something that implements `Serialize`, or a `Result` of that with an error that converts into `{E}`"
+    note = "return nothing, something `Serialize`, or a `Result` of that with an error that converts into `{E}`"
 )]
 pub trait Returned<E, Kind> {
     /// As JSON text; `None` stands for `null`.

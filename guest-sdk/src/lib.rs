@@ -1,7 +1,8 @@
 //! Write wardroom plugins in Rust: controllers whose methods handle what WebSocket clients send.
 //!
-//! A client's message has an event and a path; the host finds the method that declares them and calls it, in a
-//! sandboxed instance of the plugin. Here is a whole plugin, a chat, and a test of it:
+//! A client's message has an event and a path; the host finds the method that declares them and
+//! calls it, in a sandboxed instance of the plugin. Here is a whole plugin, a chat, and a test of
+//! it:
 //!
 //! ```
 //! use wardroom_sdk::prelude::*;
@@ -72,25 +73,27 @@
 //! # The parts
 //!
 //! - [`#[controller]`](macro@controller) marks an impl block; [`#[message]`](macro@message),
-//!   [`#[upgrade]`](macro@upgrade), [`#[connect]`](macro@connect) and [`#[disconnect]`](macro@disconnect) mark the
-//!   handlers in it, [`#[guard]`](macro@guard) what is asked before a message reaches them. [`plugin!`] makes a
-//!   component of controllers.
-//! - [`rooms()`] joins, leaves and broadcasts; [`connection()`] is the connection that the current event belongs to;
-//!   [`server()`] reaches and lists all the others. They work wherever a handler's code runs.
-//! - [`WsError`] is what a client is told, [`HostError`] what the host refuses; `?` makes the one of the other.
+//!   [`#[upgrade]`](macro@upgrade), [`#[connect]`](macro@connect) and
+//!   [`#[disconnect]`](macro@disconnect) mark the handlers in it, [`#[guard]`](macro@guard) what is
+//!   asked before a message reaches them. [`plugin!`] makes a component of controllers.
+//! - [`rooms()`] joins, leaves and broadcasts; [`connection()`] is the connection that the current
+//!   event belongs to; [`server()`] reaches and lists all the others. They work wherever a
+//!   handler's code runs.
+//! - [`WsError`] is what a client is told, [`HostError`] what the host refuses; `?` makes the one
+//!   of the other.
 //! - [`log`] writes to the host's log, [`test`](mod@test) runs a plugin in `cargo test`.
 //!
 //! # Where state lives
 //!
-//! An instance may vanish between any two events, and there may be many at once, so what must last is kept by the
-//! host: rooms, and the attributes of a connection ([`Connection::set_attribute`]). A controller's own fields are a
-//! cache at best, unless the plugin says `mode = singleton`.
+//! An instance may vanish between any two events, and there may be many at once, so what must last
+//! is kept by the host: rooms, and the attributes of a connection ([`Connection::set_attribute`]).
+//! A controller's own fields are a cache at best, unless the plugin says `mode = singleton`.
 //!
 //! # What goes wrong
 //!
-//! An error that a handler returns goes to the client. A handler that panics, runs out of time or of memory costs the
-//! plugin its instance and the client gets a 500 or 504; the message and the place of a panic are in the host's log.
-//! What was pushed before that stays pushed.
+//! An error that a handler returns goes to the client. A handler that panics, runs out of time or
+//! of memory costs the plugin its instance and the client gets a 500 or 504; the message and the
+//! place of a panic are in the host's log. What was pushed before that stays pushed.
 //!
 //! # Building
 //!
@@ -178,7 +181,9 @@ pub mod prelude {
 pub mod __private {
     #[cfg(target_family = "wasm")]
     pub use crate::bindings;
-    pub use crate::controller::{ControllerSpec, Disconnect, Part, PluginSpec, Reply, RouteSpec};
+    pub use crate::controller::{
+        Claims, ControllerSpec, Disconnect, Outcome, Part, PluginSpec, Reply, RouteSpec,
+    };
     pub use crate::handler;
     #[cfg(not(target_family = "wasm"))]
     pub use crate::test::instance;

@@ -8,8 +8,8 @@
 //! log::warn!(room = room, members = members, "{} is getting crowded", room);
 //! ```
 //!
-//! What stands before the text are fields: anything that implements `Serialize`. The host cuts lines that are too
-//! long and drops those that are too many for one event, and says so in the log.
+//! What stands before the text are fields: anything that implements `Serialize`. The host cuts
+//! lines that are too long and drops those that are too many for one event, and says so in the log.
 
 use std::fmt;
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::data;
 use crate::error::WsError;
 
-/// A connection's id: a UUID in its hyphenated form. It names one connection for as long as that connection lives,
-/// and is never used again.
+/// A connection's id: a UUID in its hyphenated form. It names one connection for as long as that
+/// connection lives, and is never used again.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConnectionId(String);
@@ -55,7 +55,8 @@ impl FromStr for ConnectionId {
     }
 }
 
-/// The id that a client gave its message to recognise the reply by: a JSON string or number, spelled as it came.
+/// The id that a client gave its message to recognise the reply by: a JSON string or number,
+/// spelled as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MessageId(String);
 
@@ -130,7 +131,8 @@ impl FromIterator<Param> for Params {
     }
 }
 
-/// A client's message, as a [`#[guard]`](crate::guard) sees it; handlers ask for its parts by their arguments' attributes.
+/// A client's message, as a [`#[guard]`](crate::guard) sees it; handlers ask for its parts by their
+/// arguments' attributes.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub(crate) event: String,

@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::error::HostError;
 use crate::message::Param;
 
-/// A message to a client that has not asked for it, for when `send` and `broadcast` do not say enough.
+/// A message to a client that has not asked for it, for when `send` and `broadcast` do not say
+/// enough.
 ///
 /// ```
 /// use wardroom_sdk::prelude::*;
@@ -25,8 +26,8 @@ pub struct Push {
 }
 
 impl Push {
-    /// A push without params and data. The event has 1 to 128 bytes, the path 1 to 1024; a leading slash is added
-    /// to the path when it lacks one.
+    /// A push without params and data. The event has 1 to 128 bytes, the path 1 to 1024; a leading
+    /// slash is added to the path when it lacks one.
     pub fn new(event: impl Into<String>, path: impl Into<String>) -> Self {
         Self {
             event: event.into(),
@@ -49,7 +50,8 @@ impl Push {
     /// With data.
     ///
     /// # Errors
-    /// [`HostError::Other`] when the data cannot be written as JSON, for instance a map whose keys are no text.
+    /// [`HostError::Other`] when the data cannot be written as JSON, for instance a map whose keys
+    /// are no text.
     pub fn data(mut self, data: impl Data) -> Result<Self, HostError> {
         self.data = data.into_json()?;
         Ok(self)

@@ -100,7 +100,8 @@ impl ConnectionInfo {
         host::close_other(self.id.as_str(), None, None)
     }
 
-    /// Asks the host to close it with a code, 1000 or 4000 to 4999, and a reason; false when it is gone by now.
+    /// Asks the host to close it with a code, 1000 or 4000 to 4999, and a reason; false when it is
+    /// gone by now.
     ///
     /// # Errors
     /// [`HostError::Invalid`] for other codes; as [`close`](Self::close).
@@ -108,7 +109,8 @@ impl ConnectionInfo {
         host::close_other(self.id.as_str(), Some(code), Some(reason))
     }
 
-    /// A public attribute as it was when the host was asked; `None` when there is none of that name.
+    /// A public attribute as it was when the host was asked; `None` when there is none of that
+    /// name.
     ///
     /// # Errors
     /// [`HostError::Other`] when the value does not fit a `T`.
@@ -153,8 +155,9 @@ impl<T> IntoIterator for Page<T> {
     }
 }
 
-/// A question for a list, which the host answers in pages. Nothing is asked before [`all`](Self::all),
-/// [`page`](Self::page), [`total`](Self::total) or the first step of an iteration.
+/// A question for a list, which the host answers in pages. Nothing is asked before
+/// [`all`](Self::all), [`page`](Self::page), [`total`](Self::total) or the first step of an
+/// iteration.
 ///
 /// ```
 /// use wardroom_sdk::prelude::*;
@@ -194,7 +197,8 @@ impl<T: Listed> Query<T> {
         }
     }
 
-    /// Begins after this key: the id of a connection, the name of a room. It need not exist any more.
+    /// Begins after this key: the id of a connection, the name of a room. It need not exist any
+    /// more.
     pub fn after(mut self, key: impl Into<String>) -> Self {
         self.after = Some(key.into());
         self
@@ -215,7 +219,8 @@ impl<T: Listed> Query<T> {
     /// The first page.
     ///
     /// # Errors
-    /// [`HostError::Unavailable`] when the other hosts cannot be asked, [`HostError::Denied`] when the plugin may not.
+    /// [`HostError::Unavailable`] when the other hosts cannot be asked, [`HostError::Denied`] when
+    /// the plugin may not.
     pub fn page(&self) -> Result<Page<T>, HostError> {
         T::page(
             &self.list,
@@ -233,8 +238,8 @@ impl<T: Listed> Query<T> {
         Ok(T::page(&self.list, None, Some(0), self.scope)?.total)
     }
 
-    /// The whole list. As it is asked for page by page, what changes meanwhile may or may not be in it; the total
-    /// is the last page's, the coverage the worst one's.
+    /// The whole list. As it is asked for page by page, what changes meanwhile may or may not be in
+    /// it; the total is the last page's, the coverage the worst one's.
     ///
     /// # Errors
     /// As [`page`](Self::page).
@@ -252,7 +257,8 @@ impl<T: Listed> Query<T> {
         Ok(whole)
     }
 
-    /// The items, asked for page by page as the iteration gets there. It ends after the first error.
+    /// The items, asked for page by page as the iteration gets there. It ends after the first
+    /// error.
     pub fn iter(&self) -> Items<T> {
         Items {
             query: self.clone(),
@@ -299,7 +305,8 @@ impl<T: Listed> Iterator for Items<T> {
         if self.page.as_slice().is_empty() && !self.done {
             match self.query.page() {
                 Ok(page) => {
-                    // Only an empty page is surely the last: the host may give fewer than it was asked for.
+                    // Only an empty page is surely the last: the host may give fewer than it was
+                    // asked for.
                     self.done = page.items.is_empty();
                     self.query.after = page.items.last().map(|item| T::key(item).to_owned());
                     self.page = page.items.into_iter();

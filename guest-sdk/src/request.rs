@@ -21,14 +21,15 @@ pub struct Request {
     pub path: String,
     /// What follows the `?`, as it came.
     pub query: Option<String>,
-    /// Those that some plugin's manifest asks for (`headers = [..]` in [`plugin!`](crate::plugin)); names in lower
-    /// case, in the order they came.
+    /// Those that some plugin's manifest asks for (`headers = [..]` in [`plugin!`](crate::plugin));
+    /// names in lower case, in the order they came.
     pub headers: Vec<(String, String)>,
     /// Names and values of the cookies, in the order they came.
     pub cookies: Vec<(String, String)>,
     /// The client's address and port.
     pub peer: String,
-    /// What was established about the client before the connection opened, as JSON; see [`claims`](Self::claims).
+    /// What was established about the client before the connection opened, as JSON; see
+    /// [`claims`](Self::claims).
     pub claims: Option<String>,
 }
 
@@ -86,7 +87,8 @@ impl Request {
         })
     }
 
-    /// What [`#[upgrade]`](crate::upgrade) handlers established about the client; `None` when they said nothing.
+    /// What [`#[upgrade]`](crate::upgrade) handlers established about the client; `None` when they
+    /// said nothing.
     ///
     /// # Errors
     /// 500 when the claims do not fit a `T`: some plugin wrote them, not the client.

@@ -6,9 +6,9 @@ use crate::push::Data;
 
 /// The rooms, as the connection of the current event sees them.
 ///
-/// A room is a name of 1 to 1024 bytes and exists while it has members. Where no room is named, the current
-/// message's path is it; handlers of [`#[connect]`](crate::connect) and [`#[disconnect]`](crate::disconnect) have
-/// no such path and name their rooms.
+/// A room is a name of 1 to 1024 bytes and exists while it has members. Where no room is named, the
+/// current message's path is it; handlers of [`#[connect]`](crate::connect) and
+/// [`#[disconnect]`](crate::disconnect) have no such path and name their rooms.
 ///
 /// ```
 /// use wardroom_sdk::prelude::*;
@@ -41,7 +41,8 @@ impl Rooms {
     ///
     /// # Errors
     /// [`Limit`](HostError::Limit) when the connection is in as many rooms as it may be,
-    /// [`Closed`](HostError::Closed) in a disconnect handler, [`Invalid`](HostError::Invalid) in a connect handler.
+    /// [`Closed`](HostError::Closed) in a disconnect handler, [`Invalid`](HostError::Invalid) in a
+    /// connect handler.
     pub fn join(&self) -> Result<(), HostError> {
         host::join(None)
     }
@@ -70,13 +71,14 @@ impl Rooms {
         host::leave(Some(room.as_ref()))
     }
 
-    /// The names of the rooms that the connection is in, sorted. A closed connection keeps them until its
-    /// disconnect handlers have run.
+    /// The names of the rooms that the connection is in, sorted. A closed connection keeps them
+    /// until its disconnect handlers have run.
     pub fn joined(&self) -> Vec<String> {
         host::joined()
     }
 
-    /// Pushes to all members of the current path's room but the connection itself. See [`Broadcast::broadcast`].
+    /// Pushes to all members of the current path's room but the connection itself. See
+    /// [`Broadcast::broadcast`].
     ///
     /// # Errors
     /// As [`Broadcast::broadcast`].
@@ -101,7 +103,8 @@ impl Rooms {
     }
 }
 
-/// Whom a broadcast goes to: the members of the current path's room without the current connection, unless it says otherwise.
+/// Whom a broadcast goes to: the members of the current path's room without the current connection,
+/// unless it says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "nothing is sent before `broadcast`"]
 pub struct Broadcast<'a> {
@@ -126,15 +129,16 @@ impl<'a> Broadcast<'a> {
         }
     }
 
-    /// Pushes `event` to them, from whoever: the sender need not be a member. The push's path is the room's name.
+    /// Pushes `event` to them, from whoever: the sender need not be a member. The push's path is
+    /// the room's name.
     ///
-    /// All members on one host see a room's broadcasts in the same order. What was broadcast stays so when the
-    /// handler fails later.
+    /// All members on one host see a room's broadcasts in the same order. What was broadcast stays
+    /// so when the handler fails later.
     ///
     /// # Errors
-    /// [`Invalid`](HostError::Invalid) when the event or the room's name is empty or too long, or where there is no
-    /// current path; [`Limit`](HostError::Limit) when this event has caused as many pushes as it may;
-    /// [`TooLarge`](HostError::TooLarge) when the push is.
+    /// [`Invalid`](HostError::Invalid) when the event or the room's name is empty or too long, or
+    /// where there is no current path; [`Limit`](HostError::Limit) when this event has caused as
+    /// many pushes as it may; [`TooLarge`](HostError::TooLarge) when the push is.
     pub fn broadcast(self, event: impl AsRef<str>, data: impl Data) -> Result<(), HostError> {
         let data = data.into_json()?;
         host::broadcast_room(

@@ -4,12 +4,12 @@ use crate::error::HostError;
 use crate::host;
 use crate::message::ConnectionId;
 use crate::push::{Data, Push};
-use crate::query::{ConnectionInfo, Query, RoomInfo, Scope};
+use crate::query::{ConnectionInfo, Coverage, Query, RoomInfo, Scope};
 
 /// The server that the plugin is part of: all its connections and rooms.
 ///
-/// What is sent reaches connections on every host of a cluster. A query asks this host alone unless it is told to
-/// ask all: `server().cluster()`, which waits for the others.
+/// What is sent reaches connections on every host of a cluster. A query asks this host alone unless
+/// it is told to ask all: `server().cluster()`, which waits for the others.
 ///
 /// ```
 /// use wardroom_sdk::prelude::*;
@@ -78,8 +78,8 @@ impl Server {
         host::send_to(id.as_ref(), event, path, &[], data.into_json()?.as_deref())
     }
 
-    /// Asks the host to close a connection with code 1000; false when there is none of that id. With another code:
-    /// [`ConnectionInfo::close_with`].
+    /// Asks the host to close a connection with code 1000; false when there is none of that id.
+    /// With another code: [`ConnectionInfo::close_with`].
     ///
     /// # Errors
     /// [`HostError::Unavailable`] when the host that holds it cannot be reached.
@@ -90,9 +90,19 @@ impl Server {
     /// One connection by its id; `None` when there is none.
     ///
     /// # Errors
-    /// [`HostError::Unavailable`] when the other hosts cannot be asked.
+    /// [`HostError::Unavailable`] when the other hosts cannot be asked, or when none of those that
+    /// answered knows it and some did not answer: then it may well exist.
     pub fn get_connection(&self, id: &ConnectionId) -> Result<Option<ConnectionInfo>, HostError> {
-        Ok(host::connection(id.as_str(), self.scope)?.0)
+        let (found, coverage) = host::connection(id.as_str(), self.scope)?;
+        if found.is_none() && !coverage.is_complete() {
+            let Coverage {
+                nodes_expected,
+                nodes_answered,
+            } = coverage;
+            let answered = format!("{nodes_answered} of {nodes_expected} hosts answered");
+            return Err(HostError::Unavailable(answered));
+        }
+        Ok(found)
     }
 
     /// All connections, sorted by id.
@@ -105,7 +115,9 @@ impl Server {
         Query::new(Some(room.into()), self.scope)
     }
 
-    /// How many members a room has.
+    /// How many members a room has, as far as the hosts that answered know. How many those are,
+    /// says the page of [`room_connections`](Self::room_connections) with a
+    /// [`page_size`](Query::page_size) of 0.
     ///
     /// # Errors
     /// [`HostError::Unavailable`] when the other hosts cannot be asked.

@@ -197,7 +197,6 @@ async fn inspect_says_what_a_file_is() {
 
 #[tokio::test]
 async fn build_makes_components() {
-    // Not of the tests' own guests alone: what an author would type. Its target folder is the workspace's.
     let out = TempDir::new().unwrap();
     let plugins = guests::repository().join("plugins");
     let output = run(

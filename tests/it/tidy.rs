@@ -105,7 +105,8 @@ fn modules_use_what_is_below_them() {
     let mut problems = Vec::new();
     for (file, text) in sources("host/src") {
         let module = module(&file);
-        if ["lib", "main"].contains(&module.as_str()) {
+        // Tests put together what they test.
+        if ["lib", "main"].contains(&module.as_str()) || file.ends_with("tests.rs") {
             continue;
         }
         let Some((_, may_use)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
@@ -201,7 +202,8 @@ fn files_are_short_and_named_after_things() {
         let named = file.components().any(|part| {
             vague.contains(&part.as_os_str().to_string_lossy().trim_end_matches(".rs"))
         });
-        if named {
+        // The cases of the macros' messages are named after what is wrong.
+        if named && !file.starts_with("guest-sdk/tests/ui") {
             problems.push(format!("{}: a name that says nothing", file.display()));
         }
     }

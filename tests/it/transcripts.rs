@@ -20,7 +20,14 @@ async fn every_transcript_holds() {
         .iter()
         .filter(|file| file.to_string_lossy().contains(&wanted))
     {
-        if let Err(error) = transcript::play(file).await {
+        let start = std::time::Instant::now();
+        let played = transcript::play(file).await;
+        eprintln!(
+            "{} {:?}",
+            file.file_name().unwrap_or_default().display(),
+            start.elapsed()
+        );
+        if let Err(error) = played {
             // Not `{error:?}`, which would add a backtrace of the runner.
             let causes: Vec<_> = error.chain().map(ToString::to_string).collect();
             failures.push(causes.join("\n"));

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Attribute, GenericArgument, LitStr, Meta, Pat, PatType, PathArguments, Type};
+use syn::{Attribute, GenericArgument, Ident, LitStr, Meta, Pat, PatType, PathArguments, Type};
 
 use crate::errors::{Errors, list};
 use crate::handler::Kind;
@@ -56,7 +56,8 @@ const ATTRIBUTES: [(&str, &[Kind]); 11] = [
     ("reason", &[Kind::Disconnect]),
 ];
 
-/// Whether an attribute is one of ours, right or wrong: the compiler itself knows but these for an argument.
+/// Whether an attribute is one of ours, right or wrong: the compiler itself knows but these for an
+/// argument.
 pub(crate) fn is_ours(attribute: &Attribute) -> bool {
     ![
         "allow", "cfg", "cfg_attr", "deny", "expect", "forbid", "warn",
@@ -98,16 +99,18 @@ impl Argument {
         }
     }
 
-    /// The expression that gets the value, in a function with the handler's `input`; its errors leave by `?`.
-    pub(crate) fn value(&self, kind: Kind, input: &TokenStream) -> TokenStream {
+    /// The expression that gets the value, in a function whose argument is [`input`]; its errors
+    /// leave by `?`.
+    fn value(&self, kind: Kind) -> TokenStream {
         // What does not fit is reported at the type that the author wrote.
         let at = Span::call_site().located_at(self.ty.span());
+        let input = input(at);
         let ty = &self.ty;
         let value = match &self.source {
             Source::Data => {
                 return quote_spanned!(at=> ::wardroom_sdk::Message::data::<#ty>(#input)?);
             }
-            Source::Param(name) => return self.param_value(name, input, at),
+            Source::Param(name) => return self.param_value(name, at),
             Source::MessageId if contains_reference(ty) => return quote_spanned!(at=> #input.id()),
             Source::MessageId => return quote_spanned!(at=> #input.id().cloned()),
             Source::Code => return quote_spanned!(at=> #input.code),
@@ -129,7 +132,8 @@ impl Argument {
         }
     }
 
-    fn param_value(&self, name: &LitStr, input: &TokenStream, at: Span) -> TokenStream {
+    fn param_value(&self, name: &LitStr, at: Span) -> TokenStream {
+        let input = input(at);
         let handler = quote_spanned!(at=> ::wardroom_sdk::__private::handler);
         let ty = &self.ty;
         if is_reference(ty) {
@@ -151,15 +155,17 @@ impl Argument {
     }
 
     /// A binding of the value to `name`, with the type that the author wrote.
-    pub(crate) fn binding(
-        &self,
-        name: &syn::Ident,
-        kind: Kind,
-        input: &TokenStream,
-    ) -> TokenStream {
-        let (ty, value) = (&self.ty, self.value(kind, input));
+    pub(crate) fn binding(&self, name: &Ident, kind: Kind) -> TokenStream {
+        let (ty, value) = (&self.ty, self.value(kind));
         quote!(let #name: #ty = #value;)
     }
+}
+
+/// What the generated function calls that which it was called for. Always at the place that an
+/// error should point to: the compiler underlines everything from the first to the last token of an
+/// expression.
+pub(crate) fn input(at: Span) -> Ident {
+    Ident::new("__input", Span::call_site().located_at(at))
 }
 
 impl Source {

@@ -1,7 +1,8 @@
 //! `#[controller]`: an impl block and the handlers in it.
 //!
-//! As dropshot does it: whatever is wrong, the author's code is emitted as it is (less our attributes) and so is an
-//! implementation of the trait, so that the only errors are those about the mistakes, and all of them at once.
+//! As dropshot does it: whatever is wrong, the author's code is emitted as it is (less our
+//! attributes) and so is an implementation of the trait, so that the only errors are those about
+//! the mistakes, and all of them at once.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -9,12 +10,13 @@ use syn::spanned::Spanned;
 use syn::{Expr, ImplItem, ItemImpl, LitStr, Type, parse_quote};
 
 use crate::errors::Errors;
-use crate::handler::{Handler, Kind, parse_guard, word};
+use crate::handler::{Handler, Kind, Route, parse_guard, word};
 use crate::pattern;
 
-const USAGE: &str = "`#[controller]` goes before the impl block of a type: `#[controller(\"prefix\")] impl Chat { .. }`";
+const USAGE: &str = "`#[controller]` goes before the impl block of a type: \
+                     `#[controller(\"prefix\")] impl Chat { .. }`";
 
-pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn expand(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let Ok(mut block) = syn::parse2::<ItemImpl>(item.clone()) else {
         errors.at(Span::call_site(), USAGE);
@@ -87,6 +89,7 @@ fn take_handlers(block: &mut ItemImpl, prefix: &str, errors: &mut Errors) -> Vec
             method.attrs.push(parse_quote! {
                 #[allow(
                     clippy::needless_pass_by_value,
+                    clippy::too_many_arguments,
                     clippy::unnecessary_wraps,
                     clippy::unused_self,
                     reason = "a handler's signature says what it is given, not what it needs"
@@ -121,12 +124,13 @@ fn entries(controller: &Type, handlers: &[Handler], guards: &[Expr]) -> TokenStr
 
 /// The implementation of `Controller`: which handlers there are.
 fn table(controller: &Type, prefix: &str, handlers: &[Handler]) -> TokenStream {
+    let private = &quote!(::wardroom_sdk::__private);
     let routes = handlers.iter().flat_map(|handler| {
         handler.routes.iter().map(move |route| {
-            let (cfgs, entry, event, path) = (&handler.cfgs, handler.entry(), &route.event, &route.path);
+            let (cfgs, entry, Route { event, path }) = (&handler.cfgs, handler.entry(), route);
             quote! {
                 #(#cfgs)*
-                ::wardroom_sdk::__private::RouteSpec { event: #event, path: #path, handle: Self::#entry }
+                #private::RouteSpec { event: #event, path: #path, handle: Self::#entry }
             }
         })
     });
@@ -148,7 +152,7 @@ fn table(controller: &Type, prefix: &str, handlers: &[Handler]) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl ::wardroom_sdk::Controller for #controller {
-            const SPEC: ::wardroom_sdk::__private::ControllerSpec = ::wardroom_sdk::__private::ControllerSpec {
+            const SPEC: #private::ControllerSpec = #private::ControllerSpec {
                 prefix: #prefix,
                 routes: &[#(#routes),*],
                 upgrade: #upgrade,

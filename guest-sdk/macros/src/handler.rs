@@ -11,7 +11,7 @@ use syn::{
     Attribute, Expr, FnArg, Ident, ImplItemFn, LitStr, Receiver, ReturnType, Signature, Token, Type,
 };
 
-use crate::argument::{Argument, is_ours};
+use crate::argument::{Argument, input, is_ours};
 use crate::errors::Errors;
 use crate::pattern;
 
@@ -54,7 +54,8 @@ pub(crate) struct Handler {
     returns: ReturnType,
 }
 
-/// The last word of an attribute of this crate: `message` of both `#[message]` and `#[wardroom_sdk::message]`.
+/// The last word of an attribute of this crate: `message` of both `#[message]` and
+/// `#[wardroom_sdk::message]`.
 pub(crate) fn word(attribute: &Attribute) -> Option<String> {
     let mut segments = attribute.path().segments.iter();
     let first = segments.next()?;
@@ -67,7 +68,8 @@ pub(crate) fn word(attribute: &Attribute) -> Option<String> {
 }
 
 impl Handler {
-    /// Takes this crate's attributes off a method and reads them; `None` for a method that handles nothing.
+    /// Takes this crate's attributes off a method and reads them; `None` for a method that handles
+    /// nothing.
     pub(crate) fn take(method: &mut ImplItemFn, prefix: &str, errors: &mut Errors) -> Option<Self> {
         let marks = Marks::take(method, errors);
         let arguments = take_arguments(&mut method.sig);
@@ -113,7 +115,8 @@ impl Handler {
         format_ident!("__wardroom_{}", self.name.unraw())
     }
 
-    /// The function that the tables of the controller point to: guards, arguments, the call, the reply.
+    /// The function that the tables of the controller point to: guards, arguments, the call, the
+    /// reply.
     pub(crate) fn code(&self, controller_guards: &[Expr]) -> TokenStream {
         let Self {
             kind,
@@ -123,39 +126,34 @@ impl Handler {
             ..
         } = self;
         let entry = self.entry();
-        let input = quote!(__input);
         let names: Vec<_> = (0..arguments.len())
             .map(|index| format_ident!("__argument_{index}"))
             .collect();
         let bindings = arguments
             .iter()
             .zip(&names)
-            .map(|(argument, name)| argument.binding(name, *kind, &input));
+            .map(|(argument, name)| argument.binding(name, *kind));
         let guards = controller_guards.iter().chain(&self.guards).map(|guard| {
             let at = Span::call_site().located_at(guard.span());
+            let input = input(at);
             quote_spanned!(at=> ::wardroom_sdk::__private::handler::guard(#guard, #input)?;)
         });
         let guards = guards.filter(|_| *kind == Kind::Message);
         let at = Span::call_site().located_at(self.returned_span());
         let call = match self.takes_self {
             true => {
-                quote_spanned!(at=> Self::__wardroom_instance(|__this| Self::#name(__this, #(#names),*)))
+                quote_spanned!(at=> Self::__wardroom_instance(|this| Self::#name(this, #(#names),*)))
             }
             false => quote_spanned!(at=> Self::#name(#(#names),*)),
         };
         let answer = self.answer(&call, at);
+        let input = input(Span::call_site());
+        let private = quote!(::wardroom_sdk::__private);
         let signature = match kind {
-            Kind::Message => {
-                quote!((#input: &::wardroom_sdk::Message) -> ::wardroom_sdk::__private::Reply)
-            }
-            Kind::Upgrade => quote! {
-                (#input: &::wardroom_sdk::Request)
-                    -> ::core::result::Result<::core::option::Option<::std::string::String>, ::wardroom_sdk::HttpError>
-            },
-            Kind::Connect => quote!(() -> ::core::result::Result<(), ::wardroom_sdk::WsError>),
-            Kind::Disconnect => quote! {
-                (#input: &::wardroom_sdk::__private::Disconnect) -> ::core::result::Result<(), ::wardroom_sdk::WsError>
-            },
+            Kind::Message => quote!((#input: &::wardroom_sdk::Message) -> #private::Reply),
+            Kind::Upgrade => quote!((#input: &::wardroom_sdk::Request) -> #private::Claims),
+            Kind::Connect => quote!(() -> #private::Outcome),
+            Kind::Disconnect => quote!((#input: &#private::Disconnect) -> #private::Outcome),
         };
         // A handler need not look at what it was called for.
         let ignore = (*kind != Kind::Connect).then(|| quote!(let _ = #input;));
@@ -174,6 +172,7 @@ impl Handler {
     /// The call and what becomes of its value.
     fn answer(&self, call: &TokenStream, at: Span) -> TokenStream {
         let handler = quote_spanned!(at=> ::wardroom_sdk::__private::handler);
+        let none = quote!(::core::option::Option::None);
         let answer = match self.kind {
             Kind::Connect | Kind::Disconnect if self.returns_nothing() => {
                 return quote_spanned!(at=> #call; ::core::result::Result::Ok(()));
@@ -182,7 +181,7 @@ impl Handler {
                 return quote_spanned!(at=> #handler::outcome(#call));
             }
             Kind::Message | Kind::Upgrade if self.returns_nothing() => {
-                return quote_spanned!(at=> #call; ::core::result::Result::Ok(::core::option::Option::None));
+                return quote_spanned!(at=> #call; ::core::result::Result::Ok(#none));
             }
             Kind::Message => quote_spanned!(at=> #handler::reply),
             Kind::Upgrade => quote_spanned!(at=> #handler::claims),
@@ -266,7 +265,8 @@ impl Marks {
 pub(crate) fn parse_guard(attribute: &Attribute, errors: &mut Errors) -> Option<Expr> {
     let guard = attribute.parse_args();
     if guard.is_err() {
-        let usage = "`#[guard]` takes a function, `fn(&Message) -> Result<(), WsError>`: `#[guard(members_only)]`";
+        let usage = "`#[guard]` takes a function, `fn(&Message) -> Result<(), WsError>`: \
+                     `#[guard(members_only)]`";
         errors.on(&attribute.meta, usage);
     }
     guard.ok()
@@ -290,8 +290,8 @@ fn parse_route(attribute: &Attribute, method: &Ident, errors: &mut Errors) -> Op
 /// The arguments with their attributes, which do not stay on the method.
 fn take_arguments(signature: &mut Signature) -> Vec<syn::PatType> {
     let mut arguments = Vec::new();
-    for input in &mut signature.inputs {
-        if let FnArg::Typed(argument) = input {
+    for parameter in &mut signature.inputs {
+        if let FnArg::Typed(argument) = parameter {
             arguments.push(argument.clone());
             argument.attrs.retain(|attribute| !is_ours(attribute));
         }
@@ -324,7 +324,10 @@ fn check_signature(signature: &Signature, kind: Kind, errors: &mut Errors) {
     if let Some(receiver) = signature.receiver().filter(|receiver| !is_shared(receiver)) {
         errors.on(
             receiver,
-            format!("{kind} takes `&self` or no `self`: keep what changes in the host, or in a `Cell` if it may get lost"),
+            format!(
+                "{kind} takes `&self` or no `self`: keep what changes in the host, \
+                 or in a `Cell` if it may get lost"
+            ),
         );
     }
     if !signature.generics.params.is_empty() {
@@ -377,5 +380,9 @@ fn check_route(route: &Route, prefix: &str, arguments: &[Argument], errors: &mut
 }
 
 fn is_result(ty: &Type) -> bool {
-    matches!(ty, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Result"))
+    let Type::Path(path) = ty else { return false };
+    path.path
+        .segments
+        .last()
+        .is_some_and(|last| last.ident == "Result")
 }

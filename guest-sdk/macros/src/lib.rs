@@ -1,7 +1,8 @@
-//! The macros of `wardroom-sdk`, which documents them where it re-exports them: there the examples compile.
+//! The macros of `wardroom-sdk`, which documents them where it re-exports them: there the examples
+//! compile.
 //!
-//! An attribute of a handler is read by `#[controller]`, which takes it away. Those that are macros here are so for
-//! the sake of one that stands where no controller sees it.
+//! An attribute of a handler is read by `#[controller]`, which takes it away. Those that are macros
+//! here are so for the sake of one that stands where no controller sees it.
 
 mod argument;
 mod controller;
@@ -16,7 +17,7 @@ use quote::quote;
 
 #[proc_macro_attribute]
 pub fn controller(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    controller::expand(arguments.into(), item.into()).into()
+    controller::expand(arguments.into(), &item.into()).into()
 }
 
 #[proc_macro]
@@ -38,7 +39,7 @@ inside_controllers! {
     upgrade: "goes before a method in an impl block marked `#[controller]`";
     connect: "goes before a method in an impl block marked `#[controller]`";
     disconnect: "goes before a method in an impl block marked `#[controller]`";
-    guard: "goes before a method in an impl block marked `#[controller]`, or between that mark and the block";
+    guard: "goes before a method in an impl block marked `#[controller]`, or between the two";
 }
 
 fn misplaced(advice: &str, item: TokenStream) -> TokenStream {

@@ -1,5 +1,6 @@
-//! What can be known of a route's pattern while compiling: which parameters it has, and obvious mistakes. The host's
-//! router has the last word, and so has the test kit, which uses the same router.
+//! What can be known of a route's pattern while compiling: which parameters it has, and obvious
+//! mistakes. The host's router has the last word, and so has the test kit, which uses the same
+//! router.
 
 /// The names of the parameters of a pattern, `*` for wildcards, in order.
 ///

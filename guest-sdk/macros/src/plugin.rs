@@ -44,7 +44,8 @@ impl Parse for Item {
             return Ok(Self::Prefixed(prefix, parse_items(&inner)?));
         }
         input.parse().map(Self::Controller).map_err(|error| {
-            let expected = "expected a controller's type, `\"prefix\" => ..` or a setting like `mode = singleton`";
+            let expected = "expected a controller's type, `\"prefix\" => ..` or a setting like \
+                            `mode = singleton`";
             syn::Error::new(error.span(), expected)
         })
     }
@@ -169,8 +170,8 @@ impl Plugin {
             }),
             Item::Prefixed(prefix, items) => {
                 if prefix.value().contains([':', '*', '\\']) {
-                    let advice = "a prefix given here is plain text: parameters go into the controller's own, \
-                                  where its handlers can name them";
+                    let advice = "a prefix given here is plain text: parameters go into the \
+                                  controller's own, where its handlers can name them";
                     errors.on(&prefix, advice);
                 }
                 let prefixes = [prefixes, &[prefix]].concat();
@@ -194,6 +195,7 @@ impl Plugin {
             headers,
             parts,
         } = self;
+        let private = quote!(::wardroom_sdk::__private);
         quote! {
             /// This plugin, as the host loads it and `wardroom_sdk::test::Server::new` takes it.
             #[derive(Clone, Copy, Debug)]
@@ -201,7 +203,7 @@ impl Plugin {
 
             #[automatically_derived]
             impl ::wardroom_sdk::Plugin for Plugin {
-                const SPEC: ::wardroom_sdk::__private::PluginSpec = ::wardroom_sdk::__private::PluginSpec {
+                const SPEC: #private::PluginSpec = #private::PluginSpec {
                     name: #name,
                     version: #version,
                     description: #description,

@@ -261,8 +261,8 @@ impl<P: Plugin> hooks::Guest for P {
     }
 }
 
-/// Sends panics to the host's log in place of the standard error, with their place. The instance traps after that
-/// and is gone; the host answers the message with a 500.
+/// Sends panics to the host's log in place of the standard error, with their place. The instance
+/// traps after that and is gone; the host answers the message with a 500.
 fn log_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| std::panic::set_hook(Box::new(log_panic)));

@@ -1,5 +1,6 @@
-//! What the composables ask of the host: the contract's imports where the target is wasm, the test kit's mock of
-//! them elsewhere. Both offer the same functions; nothing else in this crate knows which one is there.
+//! What the composables ask of the host: the contract's imports where the target is wasm, the test
+//! kit's mock of them elsewhere. Both offer the same functions; nothing else in this crate knows
+//! which one is there.
 
 #[cfg(target_family = "wasm")]
 mod component;

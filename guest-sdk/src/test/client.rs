@@ -8,7 +8,8 @@ use crate::error::WsError;
 use crate::message::ConnectionId;
 use crate::push::Data;
 
-/// A client of a [`Server`]. Dropping it does not close the connection: call [`close`](Self::close).
+/// A client of a [`Server`]. Dropping it does not close the connection: call
+/// [`close`](Self::close).
 #[derive(Clone, Debug)]
 pub struct Client {
     server: Server,
@@ -28,8 +29,8 @@ impl Client {
     /// Sends a message with an id and takes the reply.
     ///
     /// # Errors
-    /// The reply, when it is an error: what the handler returned, 404 when there is no such route, 500 when it
-    /// panicked.
+    /// The reply, when it is an error: what the handler returned, 404 when there is no such route,
+    /// 500 when it panicked.
     ///
     /// # Panics
     /// When the connection is closed, or the data has no JSON form.
@@ -63,7 +64,8 @@ impl Client {
         let _ = self.message(event, path, data, false);
     }
 
-    /// Takes the pushes that have arrived since the last time, oldest first, as they are on the wire.
+    /// Takes the pushes that have arrived since the last time, oldest first, as they are on the
+    /// wire.
     pub fn pushes(&self) -> Vec<Value> {
         let frames = self.frames();
         frames
@@ -94,8 +96,8 @@ impl Client {
         })
     }
 
-    /// Closes the connection from this end: its disconnect handlers run, then it leaves its rooms. Does nothing when
-    /// it is closed.
+    /// Closes the connection from this end: its disconnect handlers run, then it leaves its rooms.
+    /// Does nothing when it is closed.
     pub fn close(&self, code: u16) {
         self.close_with(code, "");
     }

@@ -31,7 +31,8 @@ thread_local! {
 }
 
 impl Event {
-    /// Runs a handler for this event. The event of another server that this thread is in waits meanwhile.
+    /// Runs a handler for this event. The event of another server that this thread is in waits
+    /// meanwhile.
     pub(super) fn run<R>(self, handler: impl FnOnce() -> R) -> R {
         /// Also when the handler panics.
         struct Restore(Option<Event>);

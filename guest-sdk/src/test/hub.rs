@@ -1,4 +1,5 @@
-//! The connections of a test server and what they have: rooms, attributes, pushes that nobody has looked at yet.
+//! The connections of a test server and what they have: rooms, attributes, pushes that nobody has
+//! looked at yet.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -227,7 +228,8 @@ pub(super) fn normalise(path: &str) -> String {
     }
 }
 
-/// The frame of a push. A room's push has the room's name for its path, which need not look like one.
+/// The frame of a push. A room's push has the room's name for its path, which need not look like
+/// one.
 pub(super) fn frame(
     event: &str,
     path: &str,

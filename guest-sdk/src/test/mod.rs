@@ -1,8 +1,9 @@
 //! A host for unit tests: plugins run natively, in the test itself, with plain `cargo test`.
 //!
-//! A [`Server`] holds one plugin and routes as a real host does; a [`Client`] is somebody's end of a connection.
-//! Everything happens at once and in order: when a call returns, all its handlers have run and all that they sent
-//! has arrived. So a test needs no waiting, and "B gets nothing" is an empty list.
+//! A [`Server`] holds one plugin and routes as a real host does; a [`Client`] is somebody's end of
+//! a connection. Everything happens at once and in order: when a call returns, all its handlers
+//! have run and all that they sent has arrived. So a test needs no waiting, and "B gets nothing" is
+//! an empty list.
 //!
 //! ```
 //! use wardroom_sdk::prelude::*;
@@ -42,9 +43,9 @@
 //! assert_eq!(bob.request("join", "/chat/general", NoData).unwrap_err().code, 400);
 //! ```
 //!
-//! What it does not do: limits other than of names and of rooms for a connection, time, clusters (a query of all hosts
-//! asks this one), and the isolation of wasm. The natively compiled plugin panics where the component would trap,
-//! and the message is answered with the same 500.
+//! What it does not do: limits other than of names and of rooms for a connection, time, clusters (a
+//! query of all hosts asks this one), and the isolation of wasm. The natively compiled plugin
+//! panics where the component would trap, and the message is answered with the same 500.
 
 mod client;
 pub(crate) mod host;

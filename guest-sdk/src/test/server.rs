@@ -48,8 +48,8 @@ impl Server {
     /// A server with a plugin as [`plugin!`](crate::plugin) declares it and no connections.
     ///
     /// # Panics
-    /// When a real host would refuse the plugin: for a pattern that is none, or two routes with the same event and
-    /// the same pattern.
+    /// When a real host would refuse the plugin: for a pattern that is none, or two routes with the
+    /// same event and the same pattern.
     pub fn new<P: Plugin>() -> Self {
         let mut routes = RouteTable::builder();
         for (index, (event, path)) in (0..).zip(P::SPEC.manifest().routes) {
@@ -77,8 +77,8 @@ impl Server {
             .expect("the plugin lets the connection in")
     }
 
-    /// Opens a connection with a request: its upgrade handlers run, then its connect handlers. Only the headers that
-    /// the plugin asks for are kept, as in a host.
+    /// Opens a connection with a request: its upgrade handlers run, then its connect handlers. Only
+    /// the headers that the plugin asks for are kept, as in a host.
     ///
     /// # Errors
     /// How the plugin refused it.
@@ -146,8 +146,8 @@ impl Server {
         std::mem::take(&mut self.0.hub.borrow_mut().log)
     }
 
-    /// Does away with the plugin's instance, as a host may between any two events: what controllers keep in
-    /// themselves is lost, what the host keeps is not.
+    /// Does away with the plugin's instance, as a host may between any two events: what controllers
+    /// keep in themselves is lost, what the host keeps is not.
     pub fn drop_instance(&self) {
         self.0.instances.0.borrow_mut().clear();
     }
@@ -245,7 +245,8 @@ impl Server {
         }
     }
 
-    /// Runs the disconnect handlers of all connections whose close has begun, also of those that they close.
+    /// Runs the disconnect handlers of all connections whose close has begun, also of those that
+    /// they close.
     fn settle(&self) {
         let inner = &*self.0;
         loop {

@@ -1,4 +1,6 @@
 //! Arguments with the wrong attribute, with none, with two; all mistakes at once.
+#![allow(unused_variables)]
+
 use wardroom_sdk::prelude::*;
 
 #[derive(Default)]

@@ -1,4 +1,6 @@
 //! Things that are no controllers.
+#![allow(unused_variables)]
+
 use wardroom_sdk::prelude::*;
 
 #[controller]
@@ -14,9 +16,11 @@ struct Generic<T>(T);
 #[controller(talks)]
 impl<T> Generic<T> {}
 
+struct Desk;
+
 #[guard(nobody)]
 #[controller]
-impl Chat {}
+impl Desk {}
 
 #[message("join")]
 fn join() {}

@@ -1,4 +1,6 @@
 //! Handlers that cannot be called.
+#![allow(unused_variables)]
+
 use wardroom_sdk::prelude::*;
 
 #[derive(Default)]

@@ -1,4 +1,6 @@
 //! A controller that nobody can make, and one that nobody has to.
+#![allow(unused_variables)]
+
 use wardroom_sdk::prelude::*;
 
 struct Chat;

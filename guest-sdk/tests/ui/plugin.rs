@@ -1,4 +1,6 @@
 //! Settings and lists that say nothing useful.
+#![allow(unused_variables)]
+
 use wardroom_sdk::prelude::*;
 
 struct Chat;

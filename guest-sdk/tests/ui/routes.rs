@@ -1,4 +1,6 @@
 //! Events and paths that cannot be.
+#![allow(unused_variables)]
+
 use wardroom_sdk::prelude::*;
 
 #[derive(Default)]

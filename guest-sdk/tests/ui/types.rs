@@ -1,4 +1,6 @@
 //! Types that cannot be read, or written.
+#![allow(unused_variables)]
+
 use wardroom_sdk::prelude::*;
 
 struct Opaque;

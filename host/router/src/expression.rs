@@ -20,7 +20,7 @@ pub const EXPRESSION_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Bytes that all expressions which one [`PatternParser`](crate::PatternParser) compiles may take, each
 /// distinct one counted once, as the next of 4 KiB, 16 KiB, 64 KiB and so on. Beyond is
 /// [`PatternError::ExpressionsTooBig`]. It bounds the time that one manifest takes to compile as well,
-/// to less than half a second.
+/// to about half a second.
 pub const EXPRESSIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What the smallest expression counts, and what is tried first.

@@ -5,8 +5,8 @@
 use std::cmp::Reverse;
 
 use crate::expression::Expressions;
-use crate::matcher::Matcher;
-use crate::parse::{PatternError, Token, nameless};
+use crate::parse::{PatternError, Token};
+use crate::segment::{Segment, Tail, cut_segments, next_segment};
 
 /// What precedence sees of a token: forms are compared rank by rank, the lesser one wins. Two texts
 /// of which one begins with the other differ where the shorter ends, so that length decides there as
@@ -33,19 +33,7 @@ pub(crate) struct Form {
     pub(crate) segments: Vec<Segment>,
     /// What matches all that follows the segments: the part from the segment on in which the first
     /// wildcard is. Without one, nothing may follow them.
-    pub(crate) tail: Option<Matcher>,
-}
-
-#[derive(Debug)]
-pub(crate) enum Segment {
-    Text(Box<str>),
-    /// One parameter without an expression: anything but nothing.
-    Param,
-    /// `shape` is the segment without names: matchers of equal shapes match the same.
-    Mixed {
-        shape: Box<str>,
-        matcher: Matcher,
-    },
+    pub(crate) tail: Option<Tail>,
 }
 
 impl Form {
@@ -90,13 +78,13 @@ impl Form {
         ranks.extend(missing.iter().filter_map(rank_missing));
         ranks.push(Rank::End);
 
-        let (segments, tail) = cut_segments(present);
+        let (segments, tail) = cut_segments(&present);
         let segments: Result<_, _> = segments
             .iter()
             .map(|tokens| Segment::compile(tokens, expressions))
             .collect();
         let tail = tail
-            .map(|tokens| Matcher::compile(&tokens, expressions))
+            .map(|tokens| Tail::compile(&tokens, expressions))
             .transpose()?;
         Ok(Self {
             ranks,
@@ -112,12 +100,7 @@ impl Form {
             let Some((text, after)) = rest.map(next_segment) else {
                 return false;
             };
-            let matched = match segment {
-                Segment::Text(own) => **own == *text,
-                Segment::Param => !text.is_empty(),
-                Segment::Mixed { matcher, .. } => matcher.is_match(text),
-            };
-            if !matched {
+            if !segment.is_match(text) {
                 return false;
             }
             rest = after;
@@ -135,11 +118,7 @@ impl Form {
             let Some((text, after)) = rest.map(next_segment) else {
                 return;
             };
-            match segment {
-                Segment::Text(_) => {}
-                Segment::Param => take(text),
-                Segment::Mixed { matcher, .. } => matcher.captures(text, take),
-            }
+            segment.captures(text, take);
             rest = after;
         }
         if let (Some(tail), Some(rest)) = (&self.tail, rest) {
@@ -162,71 +141,6 @@ impl Form {
         } else {
             texts.map(|texts| texts.join("/"))
         }
-    }
-}
-
-impl Segment {
-    fn compile(tokens: &[Token], expressions: &mut Expressions) -> Result<Self, PatternError> {
-        Ok(match tokens {
-            [] => Self::Text("".into()),
-            [Token::Text(text)] => Self::Text(text.as_str().into()),
-            [
-                Token::Param {
-                    expression: None, ..
-                },
-            ] => Self::Param,
-            mixed => Self::Mixed {
-                shape: nameless(mixed).into(),
-                matcher: Matcher::compile(mixed, expressions)?,
-            },
-        })
-    }
-}
-
-/// The first segment of `path`, and what follows the slash behind it, if there is one.
-pub(crate) fn next_segment(path: &str) -> (&str, Option<&str>) {
-    match path.split_once('/') {
-        Some((segment, rest)) => (segment, Some(rest)),
-        None => (path, None),
-    }
-}
-
-/// Cuts tokens at the slashes in their texts, as far as the segment in which the first wildcard is:
-/// from there on a slash may be a wildcard's, so that the rest stays together.
-fn cut_segments(tokens: Vec<Token>) -> (Vec<Vec<Token>>, Option<Vec<Token>>) {
-    let mut segments = Vec::new();
-    let mut segment = Vec::new();
-    let mut tokens = tokens.into_iter();
-    while let Some(token) = tokens.next() {
-        match token {
-            Token::Text(text) => {
-                let mut rest = text.as_str();
-                while let Some((before, after)) = rest.split_once('/') {
-                    push_text(&mut segment, before);
-                    segments.push(std::mem::take(&mut segment));
-                    rest = after;
-                }
-                push_text(&mut segment, rest);
-            }
-            // Whether it may be missing tells forms apart, not segments.
-            Token::Param { expression, .. } => segment.push(Token::Param {
-                expression,
-                optional: false,
-            }),
-            Token::Wildcard { .. } => {
-                segment.push(token);
-                segment.extend(tokens);
-                return (segments, Some(segment));
-            }
-        }
-    }
-    segments.push(segment);
-    (segments, None)
-}
-
-fn push_text(segment: &mut Vec<Token>, text: &str) {
-    if !text.is_empty() {
-        segment.push(Token::Text(text.to_owned()));
     }
 }
 

@@ -1,4 +1,5 @@
-//! The hash of all maps that a look-up asks. Owns nothing but the function. Used by `index.rs`, `node.rs`, `table.rs`.
+//! The hash of all maps that a look-up asks. Owns nothing but the function. Used by
+//! `index.rs`, `node.rs` and `table.rs`.
 //!
 //! Not the standard one: that takes most of a look-up's time, to protect maps in which strangers
 //! store keys. Here clients only look keys up; the stored ones are a tenant's own routes, whose number

@@ -1,23 +1,30 @@
-//! Finds, among thousands of matchers, the few that may match a text: by the text before, behind and
+//! Finds, among thousands of entries, the few that may match a text: by the text before, behind and
 //! between what varies in them. Must not decide whether they do. Built and asked by `node.rs`.
 
 use std::collections::BTreeMap;
 
 use crate::hash::{FastMap, FastSet, hash_pair};
-use crate::matcher::Matcher;
 
-/// So many matchers with the same ends are tried one by one before the text between is looked for,
+/// So many entries with the same ends are tried one by one before the text between is looked for,
 /// which costs a hash for each position of the path.
 const SCANNED_MAX: usize = 8;
 
+/// So many hits of needles are followed without a look at whether there was the same before.
+const REPEATED_MAX: usize = 8;
+
 /// What is kept in an [`Index`].
 pub(crate) trait Entry {
-    fn matcher(&self) -> &Matcher;
+    /// The text before everything that varies, and the one behind.
+    fn ends(&self) -> (&str, &str);
+    /// A text that has to occur between them, not empty if there is one.
+    fn needle(&self) -> &str;
+    /// Whether the whole of `text` matches.
+    fn is_match(&self, text: &str) -> bool;
     /// The best priority it can lead to; less is better.
     fn best(&self) -> u32;
 }
 
-/// Entries by their matchers' prefix and suffix.
+/// Entries by their prefix and suffix.
 #[derive(Debug)]
 pub(crate) struct Index<E> {
     groups: Vec<Group<E>>,
@@ -29,7 +36,7 @@ pub(crate) struct Index<E> {
 struct Group<E> {
     prefix: usize,
     suffix: usize,
-    /// By the hash of prefix and suffix: where two collide, the matcher still tells them apart.
+    /// By the hash of prefix and suffix: where two collide, matching tells them apart.
     buckets: FastMap<u64, Bucket<E>>,
 }
 
@@ -58,7 +65,7 @@ impl<E: Entry> Index<E> {
     pub(crate) fn new(entries: Vec<E>) -> Self {
         let mut groups: BTreeMap<(usize, usize), FastMap<u64, Vec<E>>> = BTreeMap::new();
         for entry in entries {
-            let Matcher { prefix, suffix, .. } = entry.matcher();
+            let (prefix, suffix) = entry.ends();
             let hash = hash_pair(prefix.as_bytes(), suffix.as_bytes());
             let group = groups.entry((prefix.len(), suffix.len())).or_default();
             group.entry(hash).or_default().push(entry);
@@ -92,16 +99,13 @@ impl<E: Entry> Bucket<E> {
     fn new(entries: Vec<E>) -> Self {
         let (mut others, mut scanned): (Vec<E>, Vec<E>) = entries
             .into_iter()
-            .partition(|entry| !entry.matcher().needle().is_empty());
+            .partition(|entry| !entry.needle().is_empty());
         if others.len() <= SCANNED_MAX {
             scanned.append(&mut others);
         }
         let mut needles: BTreeMap<usize, Needles<E>> = BTreeMap::new();
         for entry in others {
-            needles
-                .entry(entry.matcher().needle().len())
-                .or_default()
-                .push(entry);
+            needles.entry(entry.needle().len()).or_default().push(entry);
         }
         scanned.sort_by_key(E::best);
         let mut needles: Vec<Needles<E>> = needles.into_values().collect();
@@ -120,16 +124,18 @@ impl<E: Entry> Bucket<E> {
             return;
         }
         // A path may be made of one needle over and over: to try what it stands for each time would
-        // take quadratic time.
+        // take quadratic time. To try it a few times takes less than to remember what was tried.
+        let mut hits = 0;
         let mut seen = FastSet::default();
         for needles in &self.needles {
             let windows = text.as_bytes().windows(needles.len);
             for window in windows.filter(|window| needles.may_begin(window)) {
                 let hash = hash_pair(window, &[]);
-                if let Some(entries) = needles.entries.get(&hash)
-                    && seen.insert((needles.len, hash))
-                {
-                    found(entries);
+                if let Some(entries) = needles.entries.get(&hash) {
+                    hits += 1;
+                    if hits <= REPEATED_MAX || seen.insert((needles.len, hash)) {
+                        found(entries);
+                    }
                 }
             }
         }
@@ -138,7 +144,7 @@ impl<E: Entry> Bucket<E> {
 
 impl<E: Entry> Needles<E> {
     fn push(&mut self, entry: E) {
-        let needle = entry.matcher().needle().as_bytes();
+        let needle = entry.needle().as_bytes();
         let hash = hash_pair(needle, &[]);
         self.len = needle.len();
         if let Some((word, bit)) = needle.first().map(|&byte| Self::bit(byte))

@@ -75,6 +75,7 @@ mod matcher;
 mod node;
 mod parse;
 mod pattern;
+mod segment;
 mod table;
 
 pub use expression::{EXPRESSION_BYTES_MAX, EXPRESSIONS_BYTES_MAX};

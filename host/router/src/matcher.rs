@@ -1,6 +1,6 @@
-//! Matches one segment of a path, or the rest of it from the first wildcard on, and says what the
-//! parameters in it took. Must not know about precedence or other routes. Built by `form.rs`, asked
-//! by `node.rs` (does it match?) and `form.rs` (what was captured?).
+//! Matches what varies within one segment of a path, or around wildcards within several, and says what
+//! the parameters in it took. Must not know about precedence or other routes. Built and asked by
+//! `segment.rs`, asked by `node.rs`.
 
 use std::sync::Arc;
 
@@ -147,14 +147,18 @@ fn divide<'p>(
     Some(())
 }
 
-/// Where `separator` is in `text`. Most are a single character or none, for which to prepare a search
-/// for texts of any length would take longer than to search.
+/// Where `separator` is in `text`. To prepare a search that is linear whatever the text takes longer
+/// than most searches do, so that it is left to texts where its first byte tells little.
 fn find(separator: &str, text: &str) -> Option<usize> {
-    match separator.as_bytes() {
-        [] => Some(0),
-        [byte] => text.find(char::from(*byte)),
-        _ => text.find(separator),
+    let Some(first) = separator.chars().next() else {
+        return Some(0);
+    };
+    for (at, _) in text.match_indices(first).take(4) {
+        if text.get(at..)?.starts_with(separator) {
+            return Some(at);
+        }
     }
+    text.find(separator)
 }
 
 /// The core for tokens that are all parameters or all wildcards, without expressions. For both at

@@ -6,10 +6,11 @@
 //! where a subtree's best is no better than what is found already. So what it finds never depends on
 //! how the tree is cut or in which order it is walked; only the time it takes does.
 
-use crate::form::{Form, Segment, next_segment};
+use crate::form::Form;
 use crate::hash::FastMap;
 use crate::index::{Entry, Index};
 use crate::matcher::Matcher;
+use crate::segment::{Segment, Tail, next_segment};
 
 /// One form: the end of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(crate) struct Draft {
     param: Option<Box<Draft>>,
     /// By the segment without names.
     mixed: FastMap<Box<str>, (Matcher, Draft)>,
-    tails: Vec<Tail>,
+    tails: Vec<End>,
 }
 
 /// A tree to search.
@@ -41,7 +42,7 @@ pub(crate) struct Node {
     texts: FastMap<Box<str>, Node>,
     param: Option<Box<Node>>,
     mixed: Index<Mixed>,
-    tails: Index<Tail>,
+    tails: Index<End>,
 }
 
 /// A segment that varies, and what follows it.
@@ -53,8 +54,8 @@ struct Mixed {
 
 /// A wildcard, and all that follows it.
 #[derive(Debug)]
-struct Tail {
-    matcher: Matcher,
+struct End {
+    tail: Tail,
     leaf: Leaf,
 }
 
@@ -73,9 +74,9 @@ impl Draft {
                 }
             };
         }
-        if let Some(matcher) = &form.tail {
-            draft.tails.push(Tail {
-                matcher: matcher.clone(),
+        if let Some(tail) = &form.tail {
+            draft.tails.push(End {
+                tail: tail.clone(),
                 leaf,
             });
         } else if draft
@@ -150,13 +151,21 @@ impl Node {
         {
             node.visit(rest, search);
         }
-        search.candidates(&self.tails, path, |tail, search| search.offer(tail.leaf));
+        search.candidates(&self.tails, path, |end, search| search.offer(end.leaf));
     }
 }
 
 impl Entry for Mixed {
-    fn matcher(&self) -> &Matcher {
-        &self.matcher
+    fn ends(&self) -> (&str, &str) {
+        (&self.matcher.prefix, &self.matcher.suffix)
+    }
+
+    fn needle(&self) -> &str {
+        self.matcher.needle()
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        self.matcher.is_match(text)
     }
 
     fn best(&self) -> u32 {
@@ -164,9 +173,17 @@ impl Entry for Mixed {
     }
 }
 
-impl Entry for Tail {
-    fn matcher(&self) -> &Matcher {
-        &self.matcher
+impl Entry for End {
+    fn ends(&self) -> (&str, &str) {
+        (&self.tail.head.prefix, &self.tail.suffix)
+    }
+
+    fn needle(&self) -> &str {
+        &self.tail.needle
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        self.tail.is_match(text)
     }
 
     fn best(&self) -> u32 {
@@ -208,7 +225,7 @@ impl Search {
             if !self.wants(entry.best()) {
                 return; // The ones behind it are no better.
             }
-            if entry.matcher().is_match(text) {
+            if entry.is_match(text) {
                 visit(entry, self);
             }
         }

@@ -1,5 +1,5 @@
-//! A chat: the path of a message is its room, for instance `/chat/general`. What is not about the room of the path is
-//! in [`desk`]; `tests/` shows how to try a plugin out without a host.
+//! A chat: the path of a message is its room, for instance `/chat/general`. What is not about the
+//! room of the path is in [`desk`]; `tests/` shows how to try a plugin out without a host.
 
 mod desk;
 
@@ -51,7 +51,8 @@ impl Chat {
         rooms().include_self().broadcast("message", &said)
     }
 
-    /// The connection is still in its rooms; it need not leave them, that happens by itself after this.
+    /// The connection is still in its rooms; it need not leave them, that happens by itself after
+    /// this.
     #[disconnect]
     fn gone(&self) -> Result<(), HostError> {
         for room in rooms().joined() {

@@ -70,8 +70,9 @@ pub(crate) async fn play(
 }
 
 struct Stage {
-    server: TestServer,
+    // Before the server, so that they are dropped before it: it would wait for them to answer its close.
     clients: BTreeMap<String, Client>,
+    server: TestServer,
     refusals: BTreeMap<String, Refusal>,
     ids: BTreeMap<String, String>,
 }
