@@ -367,24 +367,3 @@ fn pattern_end() -> impl Strategy<Value = Token> {
         expression().prop_map(|expression| Wildcard { expression })
     ]
 }
-
-/// Heavier than the suite needs: `cargo test --release -- --ignored` after a change of the search.
-#[test]
-#[ignore = "takes a minute in release"]
-fn finds_what_a_scan_finds_for_long() {
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(30_000));
-    let routes = (
-        vec(pattern(), 1..14),
-        vec((any::<prop::sample::Index>(), values()), 16),
-    );
-    runner
-        .run(&routes, |(patterns, near_ones)| {
-            let paths: Vec<_> = near_ones
-                .iter()
-                .map(|(which, v)| near(&patterns, which, v))
-                .collect();
-            check(patterns, &paths);
-            Ok(())
-        })
-        .unwrap();
-}

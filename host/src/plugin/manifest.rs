@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wardroom_router::{Pattern, RouteTable};
+use wardroom_router::{Pattern, PatternParser, RouteTable};
 
 use super::bindings::exports::wardroom::plugin::manifest as wit;
 use crate::protocol::is_event_name;
@@ -179,11 +179,12 @@ impl Manifest {
                 max: routes_max,
             });
         }
+        let mut parser = PatternParser::new();
         let routes = said
             .routes
             .into_iter()
             .enumerate()
-            .map(|(number, route)| Route::check(number, route));
+            .map(|(number, route)| Route::check(&mut parser, number, route));
         let routes: Vec<Route> = routes.collect::<Result<_, _>>()?;
         refuse_duplicates(&routes)?;
         Ok(Self {
@@ -205,14 +206,18 @@ impl Manifest {
 }
 
 impl Route {
-    fn check(number: usize, said: wit::Route) -> Result<Self, ManifestError> {
+    fn check(
+        parser: &mut PatternParser,
+        number: usize,
+        said: wit::Route,
+    ) -> Result<Self, ManifestError> {
         if !is_event_name(&said.event) {
             return Err(ManifestError::Event {
                 route: number,
                 event: said.event,
             });
         }
-        match Pattern::parse(&said.path) {
+        match parser.parse(&said.path) {
             Ok(pattern) => Ok(Self {
                 event: said.event,
                 pattern,

@@ -61,7 +61,7 @@ pub enum CloseCode {
     TooLarge = 1009,
     /// Refused by a connect handler otherwise, or it failed.
     Internal = 1011,
-    /// The host is stopping; the reason says when to come back.
+    /// The host is stopping.
     Restarting = 1012,
     /// The host cannot take the connection now.
     Overloaded = 1013,

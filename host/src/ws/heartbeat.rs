@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-/// One connection's heartbeat. It costs nothing per message: that something was heard is looked at when the timer
-/// fires, not when it is heard.
+/// One connection's heartbeat. It costs next to nothing per message: unless a ping is unanswered, that something
+/// was heard is looked at when the timer fires, not when it is heard.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     interval: Duration,
@@ -45,7 +45,14 @@ impl Heartbeat {
 
     /// Something arrived, whatever it is.
     pub(super) fn heard(&mut self) {
-        self.heard = true;
+        match &mut self.timer {
+            // It answers the ping: the next one comes after an interval, however long it could have taken.
+            Some(timer) if self.pinged => {
+                self.pinged = false;
+                timer.as_mut().reset(Instant::now() + self.interval);
+            }
+            _ => self.heard = true,
+        }
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Beat> {
@@ -55,7 +62,6 @@ impl Heartbeat {
         loop {
             ready!(timer.as_mut().poll(context));
             if std::mem::take(&mut self.heard) {
-                self.pinged = false;
                 timer.as_mut().reset(Instant::now() + self.interval);
             } else if self.pinged {
                 return Poll::Ready(Beat::Missed);

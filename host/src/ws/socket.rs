@@ -242,9 +242,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     fn queue(&mut self, batch: VecDeque<Bytes>) -> Result<(), Error> {
         for frame in batch {
-            // As a frame, because a `Message::Text` would check once more that it is UTF-8.
-            let frame = Frame::message(frame, OpCode::Data(Data::Text), true);
-            Pin::new(&mut self.stream).start_send(Message::Frame(frame))?;
+            Pin::new(&mut self.stream).start_send(Message::Frame(text_frame(frame)))?;
         }
         self.unflushed = true;
         Ok(())
@@ -256,9 +254,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match end {
                 End::Gone => Ok(()),
                 End::ByClient(_) => {
+                    self.write_past_tungstenite(outbox).await?;
                     poll_fn(|context| Pin::new(&mut self.stream).poll_flush(context)).await
                 }
-                End::Broken(close) => self.close_broken(close).await,
+                End::Broken(close) => {
+                    self.write_past_tungstenite(outbox).await?;
+                    self.close_broken(close).await
+                }
                 End::ByHost => self.close_orderly(outbox).await,
             }
         };
@@ -300,6 +302,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
+    /// What is queued, to a client that closed, or broke the protocol, right behind a message: tungstenite takes no
+    /// frame after it has read that, but answers it only at the next flush. If the socket took nothing more even
+    /// before, the client has not read what it was sent, and goes without the rest.
+    async fn write_past_tungstenite(&mut self, outbox: &Outbox) -> Result<(), Error> {
+        if self.unflushed {
+            return Ok(());
+        }
+        loop {
+            let mut batch = VecDeque::new();
+            match poll_fn(|context| outbox.poll_take(context, &mut batch)).await {
+                Taken::Closing => return Ok(()),
+                Taken::Frames => {
+                    let mut bytes = Vec::new();
+                    for frame in batch {
+                        text_frame(frame).format(&mut bytes)?;
+                    }
+                    self.stream.get_mut().write_all(&bytes).await?;
+                }
+            }
+        }
+    }
+
     /// The close frame, which tungstenite does not send by itself after an error. Then what the client still sends
     /// is thrown away: unread, it would make the system reset the connection, and the reset eats the frame.
     async fn close_broken(&mut self, close: &Close) -> Result<(), Error> {
@@ -310,6 +334,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         while stream.read(&mut discarded).await? > 0 {}
         Ok(())
     }
+}
+
+/// Not a `Message::Text`, which would check once more that it is UTF-8.
+fn text_frame(text: Bytes) -> Frame {
+    Frame::message(text, OpCode::Data(Data::Text), true)
 }
 
 fn end_of_error(error: &Error) -> End {

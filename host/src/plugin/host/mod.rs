@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::bindings::wardroom::plugin::types::{self, HostError, Push};
 use super::state::{Event, State};
-use crate::hub::{ConnectionId, RoomName};
+use crate::hub::RoomName;
 use crate::protocol::{
     Close, PATH_BYTES_MAX, PushFrame, check_json, is_event_name, normalise_path,
 };
@@ -94,11 +94,6 @@ fn check_data(data: Option<&str>) -> Result<Option<&str>, HostError> {
 fn room_name(text: &str) -> Result<RoomName, HostError> {
     RoomName::new(text)
         .ok_or_else(|| HostError::Invalid("a room's name must have 1 to 1024 bytes".to_owned()))
-}
-
-fn connection_id(text: &str) -> Result<ConnectionId, HostError> {
-    text.parse()
-        .map_err(|_| HostError::Invalid("a connection's id is a UUID".to_owned()))
 }
 
 fn close(code: Option<u16>, reason: Option<&str>) -> Result<Close, HostError> {

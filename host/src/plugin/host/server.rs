@@ -1,8 +1,12 @@
 //! The `server` import.
 
-use super::{close, connection_id, denied, room_name};
+use std::sync::Arc;
+
+use super::{close, denied, room_name};
 use crate::hub;
-use crate::hub::{ConnectionId, Hub, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Refused, deliver};
+use crate::hub::{
+    Connection, ConnectionId, Hub, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Refused, deliver,
+};
 use crate::plugin::bindings::wardroom::plugin::server::{
     ConnectionAnswer, ConnectionInfo, ConnectionPage, Coverage, Host, Page, RoomInfo, RoomPage,
     RoomSizeAnswer, Scope,
@@ -27,7 +31,7 @@ impl Host for State {
     fn send(&mut self, id: String, push: Push) -> Result<bool, HostError> {
         let hub = self.pushing()?.hub.clone();
         let frame = self.encode(push)?;
-        let Some(target) = hub.find(connection_id(&id)?) else {
+        let Some(target) = find(&hub, &id) else {
             return Ok(false);
         };
         // One that is closing is not here any more.
@@ -41,7 +45,7 @@ impl Host for State {
         reason: Option<String>,
     ) -> Result<bool, HostError> {
         let close = close(code, reason.as_deref())?;
-        let target = self.hub()?.find(connection_id(&id)?);
+        let target = find(self.hub()?, &id);
         if let Some(target) = &target {
             target.outbox.close(close);
         }
@@ -94,10 +98,9 @@ impl Host for State {
     }
 
     fn connection(&mut self, id: String, _: Scope) -> Result<ConnectionAnswer, HostError> {
-        let connection = self
-            .hub()?
-            .connection_info(connection_id(&id)?)
-            .map(connection_info);
+        let hub = self.hub()?;
+        let info = id.parse().ok().and_then(|id| hub.connection_info(id));
+        let connection = info.map(connection_info);
         Ok(ConnectionAnswer {
             connection,
             coverage: COMPLETE,
@@ -114,12 +117,18 @@ impl State {
     }
 }
 
+/// Nobody has an id that is none: it may come from a client.
+fn find(hub: &Hub, id: &str) -> Option<Arc<Connection>> {
+    hub.find(id.parse().ok()?)
+}
+
 fn page_limit(page: &Page) -> u32 {
     page.limit.unwrap_or(PAGE_LIMIT_DEFAULT).min(PAGE_LIMIT_MAX)
 }
 
 fn after(page: &Page) -> Result<Option<ConnectionId>, HostError> {
-    page.after.as_deref().map(connection_id).transpose()
+    let after = page.after.as_deref().map(str::parse).transpose();
+    after.map_err(|_| HostError::Invalid("`after` must be a connection's id".to_owned()))
 }
 
 fn connection_page(page: hub::Page<hub::ConnectionInfo>) -> ConnectionPage {
