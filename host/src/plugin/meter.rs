@@ -1,25 +1,68 @@
 //! How long an event's code has run, and who may run on.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The CPU time of one event: the time for which its future was being polled. Host calls are in it; waiting,
-/// whether for the bus or for the thread, is not.
+/// How old a thread's last look at its CPU clock may be where a poll begins. A look is a system call, so there is not
+/// one for each event; an event is charged at most so much that was another's.
+const LOOK_AGE_MAX: Duration = Duration::from_millis(1);
+
+thread_local! {
+    static LAST_LOOK: Cell<Option<Look>> = const { Cell::new(None) };
+}
+
+/// Both clocks of the same moment.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    wall: Instant,
+    /// Of the thread: stands still while the thread does not run, whether another one has the core or, on a virtual
+    /// machine, another machine. Those can last longer than an event may.
+    cpu: Duration,
+}
+
+impl Look {
+    fn now(wall: Instant) -> Self {
+        let cpu = clock_gettime(ClockId::ThreadCPUTime);
+        Self {
+            wall,
+            cpu: Duration::try_from(cpu).unwrap_or_default(),
+        }
+    }
+
+    /// The thread's last look, if it is recent enough; else a new one.
+    fn recent(wall: Instant) -> Self {
+        let last = LAST_LOOK.get();
+        if let Some(last) = last.filter(|last| wall.duration_since(last.wall) < LOOK_AGE_MAX) {
+            return last;
+        }
+        let look = Self::now(wall);
+        LAST_LOOK.set(Some(look));
+        look
+    }
+}
+
+/// The CPU time of one event: that of its thread while its future is polled. Host calls are in it; waiting, whether
+/// for the bus or for the thread, is not.
 #[derive(Debug)]
 pub(super) struct Meter {
-    origin: Instant,
-    /// Since `origin`; the start of the current poll.
-    resumed_nanos: AtomicU64,
-    /// Of the polls before it.
-    used_nanos: AtomicU64,
-    max_nanos: AtomicU64,
+    state: Mutex<MeterState>,
+}
+
+#[derive(Debug, Default)]
+struct MeterState {
+    max: Duration,
+    /// By the polls before the current one.
+    used: Duration,
+    /// When the current poll began, and a look at the clocks from then or just before.
+    resumed: Option<(Instant, Look)>,
 }
 
 /// The event has used up its CPU time.
@@ -29,36 +72,48 @@ pub(super) struct OutOfCpu;
 
 impl Meter {
     pub(super) fn new() -> Self {
-        let zero = AtomicU64::default;
         Self {
-            origin: Instant::now(),
-            resumed_nanos: zero(),
-            used_nanos: zero(),
-            max_nanos: zero(),
+            state: Mutex::default(),
         }
     }
 
     /// Begins an event.
     pub(super) fn start(&self, max: Duration) {
-        self.used_nanos.store(0, Ordering::Relaxed);
-        self.max_nanos.store(nanos(max), Ordering::Relaxed);
+        *self.state.lock() = MeterState {
+            max,
+            ..MeterState::default()
+        };
     }
 
     /// Asked from within a poll.
     pub(super) fn is_exhausted(&self) -> bool {
-        let running = self
-            .now()
-            .saturating_sub(self.resumed_nanos.load(Ordering::Relaxed));
-        self.used_nanos.load(Ordering::Relaxed) + running >= self.max_nanos.load(Ordering::Relaxed)
+        let state = self.state.lock();
+        state.used + state.running() >= state.max
     }
 
-    fn now(&self) -> u64 {
-        nanos(self.origin.elapsed())
+    fn resume(&self) {
+        let now = Instant::now();
+        self.state.lock().resumed = Some((now, Look::recent(now)));
+    }
+
+    fn pause(&self) {
+        let mut state = self.state.lock();
+        let running = state.running();
+        state.used += running;
+        state.resumed = None;
     }
 }
 
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+impl MeterState {
+    /// What the current poll has used.
+    fn running(&self) -> Duration {
+        let Some((resumed, look)) = self.resumed else {
+            return Duration::ZERO;
+        };
+        let now = Instant::now();
+        let elapsed = now.duration_since(resumed);
+        elapsed.min(Look::now(now).cpu.saturating_sub(look.cpu))
+    }
 }
 
 /// A future whose polls are metered.
@@ -72,15 +127,11 @@ impl<F: Future + Unpin> Future for Metered<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let meter = self.meter;
-        let resumed = meter.now();
-        meter.resumed_nanos.store(resumed, Ordering::Relaxed);
+        self.meter.resume();
         let poll = Pin::new(&mut self.future).poll(context);
         if poll.is_pending() {
             // A finished event's time is nobody's business, and most finish here.
-            meter
-                .used_nanos
-                .fetch_add(meter.now().saturating_sub(resumed), Ordering::Relaxed);
+            self.meter.pause();
         }
         poll
     }
@@ -118,5 +169,40 @@ impl Turn {
     /// Gives the permit back, if it holds one.
     pub(super) fn end(&self) {
         self.held.lock().take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: Duration = Duration::from_millis(20);
+
+    #[test]
+    fn a_thread_that_does_not_run_is_not_charged() {
+        let meter = Meter::new();
+        meter.start(MAX);
+        meter.resume();
+        std::thread::park_timeout(2 * MAX);
+        assert!(!meter.is_exhausted());
+        meter.pause();
+        assert!(!meter.is_exhausted());
+    }
+
+    #[test]
+    fn polls_add_up() {
+        let meter = Meter::new();
+        meter.start(MAX);
+        let mut polls = 0;
+        while !meter.is_exhausted() {
+            meter.resume();
+            let start = Instant::now();
+            while start.elapsed() < MAX / 4 {}
+            meter.pause();
+            polls += 1;
+        }
+        assert!(polls >= 4, "{polls}");
+        meter.start(MAX);
+        assert!(!meter.is_exhausted(), "the next event starts anew");
     }
 }
