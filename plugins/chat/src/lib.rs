@@ -1,5 +1,5 @@
 //! A chat: the path of a message is its room, for instance `/chat/general`. What is not about the
-//! room of the path is in [`desk`]; `tests/` shows how to try a plugin out without a host.
+//! room of the path is in `desk.rs`; `tests/` shows how to try a plugin out without a host.
 
 mod desk;
 
