@@ -53,7 +53,7 @@ pub async fn message(tenant: &Tenant, connection: &Arc<Connection>, frame: Strin
         Ok(Ok(data)) => data,
         Ok(Err(refusal)) => {
             let error = ErrorReply::new(refusal.code, refusal.message);
-            return bounded(message.id(), tenant.limits.reply_bytes_max, |id| {
+            return bounded(message.id(), plugin.limits().reply_bytes_max, |id| {
                 encode_error(id, &error)
             });
         }
@@ -62,7 +62,7 @@ pub async fn message(tenant: &Tenant, connection: &Arc<Connection>, frame: Strin
         }
     };
     match data.as_deref().map(check_json).transpose() {
-        Ok(data) => bounded(message.id(), tenant.limits.reply_bytes_max, |id| {
+        Ok(data) => bounded(message.id(), plugin.limits().reply_bytes_max, |id| {
             encode_reply(id, data)
         }),
         Err(error) => {

@@ -1,18 +1,19 @@
 //! The host, put together: the engine, the tenant, the listener; and taken apart again in order.
 
 mod http;
+mod places;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::request::Parts;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,7 @@ use crate::protocol::{Close, CloseCode};
 use crate::tenant::{Conflict, PluginSet, Tenant};
 use crate::ws::{self, Settings};
 use http::Upgraded;
+use places::Places;
 
 /// Why a host does not run.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +70,15 @@ pub type Pages = dyn Fn(&Parts) -> Option<Response<Full<Bytes>>> + Send + Sync;
 
 /// A host that is set up and accepts nothing yet.
 pub struct Host {
-    config: Config,
-    engine: Engine,
+    /// What it runs with: a reload replaces it.
+    config: ArcSwap<Config>,
+    /// For the plugins that are loaded next.
+    engine: ArcSwap<Engine>,
     tenant: Tenant,
-    settings: Settings,
-    /// One for each connection that may be open, handshakes included.
-    places: Arc<Semaphore>,
+    /// Cancelled when the host stops.
+    stopping: CancellationToken,
+    /// Of all connections that are open, handshakes included.
+    places: Arc<Places>,
     pages: Option<Box<Pages>>,
 }
 
@@ -106,20 +111,14 @@ impl Host {
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let engine = Engine::new(&config.limits)?;
-        let hub = Hub::new(&config.node, bus, &config.limits);
-        let settings = Settings {
-            heartbeat_interval: config.heartbeat_interval,
-            heartbeat_timeout: config.heartbeat_timeout,
-            stopping: CancellationToken::new(),
-        };
-        let places = Arc::new(Semaphore::new(config.limits.connections_max));
+        let hub = Hub::new(&config.node, bus);
         let tenant = Tenant::new(hub, config.limits.clone());
         Ok(Self {
-            config,
-            engine,
+            config: ArcSwap::from_pointee(config),
+            engine: ArcSwap::from_pointee(engine),
             tenant,
-            settings,
-            places,
+            stopping: CancellationToken::new(),
+            places: Arc::default(),
             pages: None,
         })
     }
@@ -129,6 +128,12 @@ impl Host {
     pub fn with_pages(mut self, pages: Box<Pages>) -> Self {
         self.pages = Some(pages);
         self
+    }
+
+    /// The configuration with which it runs now.
+    #[must_use]
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
     }
 
     /// The one tenant.
@@ -143,20 +148,17 @@ impl Host {
     /// # Errors
     /// [`ServerError::Plugins`]; what was live stays live.
     pub async fn load_plugins(&self) -> Result<Vec<Problem>, ServerError> {
-        let folder = &self.config.plugins;
-        let files = plugin_files(folder).map_err(|source| ServerError::Plugins {
-            folder: folder.clone(),
-            source,
-        })?;
+        let files = plugin_files_of(&self.config())?;
         Ok(self.load_files(&files).await)
     }
 
     /// As [`Self::load_plugins`], with these files.
     pub async fn load_files<P: AsRef<Path>>(&self, files: &[P]) -> Vec<Problem> {
+        let engine = self.engine.load_full();
         let mut loaded = Vec::new();
         let mut problems = Vec::new();
         for file in files.iter().map(AsRef::as_ref) {
-            match load_file(&self.engine, file).await {
+            match load_file(&engine, file).await {
                 Ok(plugin) => loaded.push((file.to_owned(), plugin)),
                 Err(error) => problems.push(Problem {
                     file: file.to_owned(),
@@ -211,7 +213,7 @@ impl Host {
             }
         }
         drop(listener);
-        self.settings.stopping.cancel();
+        self.stopping.cancel();
         self.tenant
             .hub
             .close_all(&Close::new(CloseCode::Restarting, "restarting"));
@@ -223,10 +225,10 @@ impl Host {
     async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         // Frames are written whole: there is nothing to wait for.
         let _ = stream.set_nodelay(true);
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let place = self.places.take(self.tenant.limits().connections_max);
         let upgraded = tokio::select! {
             upgraded = self.upgrade(stream, peer, place.is_some()) => upgraded,
-            () = self.settings.stopping.cancelled() => None,
+            () = self.stopping.cancelled() => None,
         };
         if let Some(Upgraded {
             stream,
@@ -234,17 +236,36 @@ impl Host {
             request,
         }) = upgraded
         {
-            ws::serve(stream, read, request, &self.tenant, &self.settings).await;
+            let settings = self.settings();
+            ws::serve(stream, read, request, &self.tenant, &settings).await;
         }
         drop(place);
     }
+
+    fn settings(&self) -> Settings {
+        let config = self.config.load();
+        Settings {
+            heartbeat_interval: config.heartbeat_interval,
+            heartbeat_timeout: config.heartbeat_timeout,
+            stopping: self.stopping.clone(),
+        }
+    }
+}
+
+/// The files in the folder of plugins.
+fn plugin_files_of(config: &Config) -> Result<Vec<PathBuf>, ServerError> {
+    let folder = &config.plugins;
+    plugin_files(folder).map_err(|source| ServerError::Plugins {
+        folder: folder.clone(),
+        source,
+    })
 }
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Host")
-            .field("config", &self.config)
+            .field("config", &self.config())
             .finish_non_exhaustive()
     }
 }

@@ -19,8 +19,7 @@ use crate::plugin::Plugin;
 pub struct Tenant {
     /// Its connections and rooms.
     pub hub: Hub,
-    /// What may be used of everything.
-    pub limits: Arc<Limits>,
+    limits: ArcSwap<Limits>,
     plugins: ArcSwap<PluginSet>,
 }
 
@@ -30,9 +29,21 @@ impl Tenant {
     pub fn new(hub: Hub, limits: Limits) -> Self {
         Self {
             hub,
-            limits: Arc::new(limits),
+            limits: ArcSwap::from_pointee(limits),
             plugins: ArcSwap::default(),
         }
+    }
+
+    /// What may be used of everything, as it is now. For what begins now: a connection, a handshake, a goodbye. An
+    /// event's limits are [those of its plugin](Plugin::limits).
+    #[must_use]
+    pub fn limits(&self) -> Arc<Limits> {
+        self.limits.load_full()
+    }
+
+    /// Replaces the limits. What has begun ends with those it began with.
+    pub fn set_limits(&self, limits: Arc<Limits>) {
+        self.limits.store(limits);
     }
 
     /// The plugins as they are now.

@@ -43,9 +43,6 @@ pub struct Hub {
 struct Inner {
     node: String,
     bus: Arc<dyn Bus>,
-    rooms_per_connection_max: usize,
-    outbox_bytes_max: usize,
-    outbox_messages_max: usize,
     /// The open ones. Sorted, because queries page through them.
     connections: RwLock<BTreeMap<ConnectionId, Arc<Connection>>>,
     rooms: Rooms,
@@ -67,13 +64,10 @@ pub enum JoinError {
 impl Hub {
     /// An empty hub on a bus.
     #[must_use]
-    pub fn new(node: &str, bus: Arc<dyn Bus>, limits: &Limits) -> Self {
+    pub fn new(node: &str, bus: Arc<dyn Bus>) -> Self {
         let inner = Arc::new(Inner {
             node: node.to_owned(),
             bus,
-            rooms_per_connection_max: limits.rooms_per_connection_max,
-            outbox_bytes_max: limits.outbox_bytes_max,
-            outbox_messages_max: limits.outbox_messages_max,
             connections: RwLock::default(),
             rooms: Rooms::new(),
             sequence: AtomicU64::new(0),
@@ -84,10 +78,10 @@ impl Hub {
         Self { inner }
     }
 
-    /// Makes a connection that nobody sees until it is [opened](Self::open).
+    /// Makes a connection that nobody sees until it is [opened](Self::open). Its outbox keeps these limits.
     #[must_use]
-    pub fn connect(&self, request: Request) -> Arc<Connection> {
-        let outbox = Outbox::new(self.inner.outbox_bytes_max, self.inner.outbox_messages_max);
+    pub fn connect(&self, request: Request, limits: &Limits) -> Arc<Connection> {
+        let outbox = Outbox::new(limits.outbox_bytes_max, limits.outbox_messages_max);
         Arc::new(Connection::new(request, outbox))
     }
 
@@ -119,7 +113,8 @@ impl Hub {
         }
     }
 
-    /// Makes the connection a member, and waits until broadcasts from other hosts reach the room here.
+    /// Makes the connection a member, of `rooms_max` rooms at most, and waits until broadcasts from other hosts
+    /// reach the room here.
     ///
     /// # Errors
     /// [`JoinError`].
@@ -127,8 +122,9 @@ impl Hub {
         &self,
         connection: &Arc<Connection>,
         room: &RoomName,
+        rooms_max: usize,
     ) -> Result<(), JoinError> {
-        let subscription = self.begin_join(connection, room)?;
+        let subscription = self.begin_join(connection, room, rooms_max)?;
         if let Subscription::Pending(_) = subscription {
             // Late is not lost: the bus goes on trying.
             let _ = tokio::time::timeout(JOIN_WAIT_MAX, subscription.confirmed()).await;
@@ -140,13 +136,14 @@ impl Hub {
         &self,
         connection: &Arc<Connection>,
         room: &RoomName,
+        rooms_max: usize,
     ) -> Result<Subscription, JoinError> {
         let mut membership = connection.membership.lock();
         if membership.phase == Phase::Closing {
             return Err(JoinError::Closed);
         }
         if !membership.joined.contains(room) {
-            if membership.joined.len() >= self.inner.rooms_per_connection_max {
+            if membership.joined.len() >= rooms_max {
                 return Err(JoinError::TooManyRooms);
             }
             membership.joined.insert(room.clone());

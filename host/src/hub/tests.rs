@@ -23,7 +23,7 @@ fn request() -> Request {
 }
 
 fn hub() -> Hub {
-    Hub::new("a", Arc::new(LocalBus::new()), &Limits::default())
+    Hub::new("a", Arc::new(LocalBus::new()))
 }
 
 fn room(name: &str) -> RoomName {
@@ -31,15 +31,25 @@ fn room(name: &str) -> RoomName {
 }
 
 fn open(hub: &Hub) -> Arc<Connection> {
-    let connection = hub.connect(request());
+    let connection = hub.connect(request(), &Limits::default());
     hub.open(&connection);
     connection
 }
 
 /// Nothing here waits: the in-process bus confirms at once.
 fn join(hub: &Hub, connection: &Arc<Connection>, name: &str) -> Result<(), JoinError> {
+    let rooms_max = Limits::default().rooms_per_connection_max;
+    join_one_of(hub, connection, name, rooms_max)
+}
+
+fn join_one_of(
+    hub: &Hub,
+    connection: &Arc<Connection>,
+    name: &str,
+    rooms_max: usize,
+) -> Result<(), JoinError> {
     let room = room(name);
-    let joining = std::pin::pin!(hub.join(connection, &room));
+    let joining = std::pin::pin!(hub.join(connection, &room, rooms_max));
     match joining.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => panic!("the in-process bus confirms at once"),
@@ -67,7 +77,7 @@ fn received(connection: &Connection) -> Vec<Bytes> {
 #[test]
 fn a_connection_is_seen_from_open_to_close() {
     let hub = hub();
-    let connection = hub.connect(request());
+    let connection = hub.connect(request(), &Limits::default());
     join(&hub, &connection, "/r").unwrap();
     assert_eq!(
         (hub.connection_count(), hub.room_size("/r")),
@@ -92,18 +102,22 @@ fn a_connection_is_seen_from_open_to_close() {
 
 #[test]
 fn rooms_per_connection_have_an_edge() {
-    let limits = Limits {
-        rooms_per_connection_max: 2,
-        ..Limits::default()
-    };
-    let hub = Hub::new("a", Arc::new(LocalBus::new()), &limits);
+    let hub = hub();
     let connection = open(&hub);
-    join(&hub, &connection, "/1").unwrap();
-    join(&hub, &connection, "/2").unwrap();
-    assert_eq!(join(&hub, &connection, "/3"), Err(JoinError::TooManyRooms));
-    join(&hub, &connection, "/2").unwrap();
+    // rooms_per_connection_max
+    let join = |name: &str, rooms_max| join_one_of(&hub, &connection, name, rooms_max);
+    join("/1", 2).unwrap();
+    join("/2", 2).unwrap();
+    assert_eq!(join("/3", 2), Err(JoinError::TooManyRooms));
+    join("/2", 2).unwrap();
     hub.leave(&connection, &room("/1"));
-    join(&hub, &connection, "/3").unwrap();
+    join("/3", 2).unwrap();
+    assert_eq!(
+        join("/4", 1),
+        Err(JoinError::TooManyRooms),
+        "it may have been lowered since"
+    );
+    join("/4", 3).unwrap();
 }
 
 #[test]
@@ -166,8 +180,8 @@ fn hosts_on_one_bus_share_a_room_and_nobody_gets_anything_twice() {
     let bus = LocalBus::new();
     let other_bus = bus.another();
     let (here, there) = (
-        Hub::new("a", Arc::new(bus), &Limits::default()),
-        Hub::new("b", Arc::new(other_bus), &Limits::default()),
+        Hub::new("a", Arc::new(bus)),
+        Hub::new("b", Arc::new(other_bus)),
     );
     let (alice, bob) = (open(&here), open(&there));
     join(&here, &alice, "/r").unwrap();

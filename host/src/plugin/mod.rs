@@ -29,6 +29,7 @@ pub use loader::{Inspection, LoadError, inspect, load};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
 pub use state::{Event, RoutedMessage, Subject};
 
+use crate::config::Limits;
 use crate::hub::Request;
 use meter::{Metered, OutOfCpu};
 use pool::{Instance, Pool, Unavailable};
@@ -83,6 +84,12 @@ pub enum CallError {
 }
 
 impl Plugin {
+    /// What its events may use: the limits under which it was loaded.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.pool.engine().limits
+    }
+
     /// Handles a message; the event's subject must be one.
     ///
     /// # Errors
@@ -191,7 +198,7 @@ impl Plugin {
         let called = {
             let calling = std::pin::pin!(function(&mut lease.instance));
             timeout(
-                self.pool.engine().limits.event_wall_max,
+                self.limits().event_wall_max,
                 Metered {
                     meter: &meter,
                     future: calling,

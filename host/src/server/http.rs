@@ -30,6 +30,7 @@ impl Host {
         peer: SocketAddr,
         has_place: bool,
     ) -> Option<Upgraded> {
+        let handshake_timeout = self.tenant.limits().handshake_timeout;
         let accepted = Mutex::new(None);
         let service = service_fn(|request: hyper::Request<Body>| {
             let accepted = &accepted;
@@ -41,11 +42,11 @@ impl Host {
         });
         let http = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.config.limits.handshake_timeout)
+            .header_read_timeout(handshake_timeout)
             .serve_connection(TokioIo::new(stream), service);
         // Boxed, so that an open connection does not carry the room for it.
         let http = Box::pin(http.without_shutdown());
-        let parts = tokio::time::timeout(self.config.limits.handshake_timeout, http)
+        let parts = tokio::time::timeout(handshake_timeout, http)
             .await
             .ok()?
             .ok()?;
@@ -67,7 +68,7 @@ impl Host {
     ) -> Response<Full<Bytes>> {
         match request.uri.path() {
             "/healthz" | "/readyz" => return answer(StatusCode::OK, "ok\n"),
-            path if path == self.config.path => {}
+            path if path == self.config.load().path => {}
             _ => {
                 let page = self.pages.as_ref().and_then(|pages| pages(request));
                 return page.unwrap_or_else(|| answer(StatusCode::NOT_FOUND, "not found\n"));

@@ -23,7 +23,7 @@ use crate::tenant::Tenant;
 use heartbeat::Heartbeat;
 use socket::{End, Incoming, Socket};
 
-/// What all connections of a host have in common.
+/// What a connection keeps from its beginning to its end, beside its size limits.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// See [`crate::Config::heartbeat_interval`].
@@ -45,10 +45,13 @@ pub async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let connection = tenant.hub.connect(request);
+    let limits = tenant.limits();
+    let connection = tenant.hub.connect(request, &limits);
     let outbox = &connection.outbox;
     let heartbeat = Heartbeat::new(settings.heartbeat_interval, settings.heartbeat_timeout);
-    let mut socket = Socket::new(stream, read, &tenant.limits, heartbeat).await;
+    let mut socket = Socket::new(stream, read, &limits, heartbeat).await;
+    // Others may be in force by the time that they are needed again.
+    drop(limits);
 
     let connected = socket
         .drive(outbox, dispatch::connect(tenant, &connection))
@@ -74,7 +77,7 @@ pub async fn serve<S>(
     outbox.close(close.clone());
     tracing::debug!(connection = %connection.id, code = close.code, reason = ?close.reason, "closed");
     // The plugins need not wait for the client's goodbye.
-    let goodbye = socket.finish(&end, outbox, tenant.limits.close_timeout);
+    let goodbye = socket.finish(&end, outbox, tenant.limits().close_timeout);
     tokio::join!(
         goodbye,
         dispatch::disconnect(tenant, &connection, &connected, &close)
@@ -87,7 +90,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let outbox = &connection.outbox;
-    let mut malformed = MalformedCount::new(tenant.limits.malformed_per_minute_max);
+    let mut malformed = MalformedCount::new();
     loop {
         let answer = match socket.next(outbox).await {
             Ok(Incoming::Text(frame)) => {
@@ -106,7 +109,7 @@ where
             Answer::Silence => {}
             Answer::Malformed(frame) => {
                 let _ = outbox.push_reply(frame);
-                if malformed.is_one_too_many() {
+                if malformed.is_one_too_many(tenant.limits().malformed_per_minute_max) {
                     outbox.close(Close::new(CloseCode::Policy, "too many malformed messages"));
                 }
             }
@@ -116,26 +119,24 @@ where
 
 /// Malformed messages of one connection, by the minute.
 struct MalformedCount {
-    max: u32,
     count: u32,
     since: Instant,
 }
 
 impl MalformedCount {
-    fn new(max: u32) -> Self {
+    fn new() -> Self {
         Self {
-            max,
             count: 0,
             since: Instant::now(),
         }
     }
 
-    fn is_one_too_many(&mut self) -> bool {
+    fn is_one_too_many(&mut self, max: u32) -> bool {
         if self.since.elapsed() >= Duration::from_secs(60) {
             self.since = Instant::now();
             self.count = 0;
         }
         self.count += 1;
-        self.count > self.max
+        self.count > max
     }
 }

@@ -27,7 +27,7 @@ async fn connect(
     buffer: usize,
     limits: Limits,
 ) -> (WebSocketStream<DuplexStream>, JoinHandle<()>, Arc<Tenant>) {
-    let hub = Hub::new("a", Arc::new(LocalBus::new()), &limits);
+    let hub = Hub::new("a", Arc::new(LocalBus::new()));
     let tenant = Arc::new(Tenant::new(hub, limits));
     let (client, server) = tokio::io::duplex(buffer);
     let served = Arc::clone(&tenant);
@@ -106,7 +106,7 @@ async fn a_dead_client_is_closed_with_1001() {
     let (mut client, task, tenant) = connect(4096, Limits::default()).await;
     let start = Instant::now();
     task.await.unwrap();
-    let limit = tenant.limits.close_timeout;
+    let limit = tenant.limits().close_timeout;
     assert_eq!(
         start.elapsed().as_secs(),
         (INTERVAL + TIMEOUT + limit).as_secs()
@@ -147,7 +147,7 @@ async fn a_client_that_does_not_read_is_closed_with_3008_and_soon_dropped() {
     task.await.unwrap();
     assert_eq!(
         start.elapsed().as_secs(),
-        tenant.limits.close_timeout.as_secs(),
+        tenant.limits().close_timeout.as_secs(),
         "it is given time, but not more"
     );
     assert_eq!(tenant.hub.connection_count(), 0);

@@ -13,7 +13,9 @@ impl Host for State {
     async fn join(&mut self, room: Option<String>) -> Result<(), HostError> {
         let event = self.event()?;
         let room = room_of(event, room.as_deref())?;
-        let result = event.hub.join(connection(event)?, &room).await;
+        let rooms_max = self.limits.rooms_per_connection_max;
+        let joining = event.hub.join(connection(event)?, &room, rooms_max);
+        let result = joining.await;
         result.map_err(|error| match error {
             JoinError::Closed => HostError::Closed,
             JoinError::TooManyRooms => limit("rooms_per_connection_max"),
