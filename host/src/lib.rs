@@ -17,5 +17,5 @@ pub mod server;
 pub mod tenant;
 pub mod ws;
 
-pub use config::{Config, ConfigError, Limits};
-pub use server::{ServerError, run};
+pub use config::{Config, ConfigError, Limit, Limits};
+pub use server::{Host, ServerError, run};

@@ -11,6 +11,7 @@
     reason = "figures of a test, for the person who looks at them"
 )]
 
+mod documented;
 mod faults;
 mod http;
 mod instances;

@@ -22,7 +22,6 @@ pub mod http;
 pub mod log;
 pub mod plugin;
 pub mod server;
-pub mod setting;
 pub mod transcript;
 
 pub use client::{Client, Close, Frame, Refusal};

@@ -1,4 +1,4 @@
-//! The log of one in-process host, kept for assertions and for the message of a failing test.
+//! The log of one host, in this process or another, kept for assertions and for the message of a failing test.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

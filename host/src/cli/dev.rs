@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::serve::{bind, stop};
 use super::{Listen, build, say};
 use crate::cluster::LocalBus;
+use crate::config::{ConfigFile, Flags, Sources};
 use crate::server::{Host, Pages};
 use crate::tenant::PluginSet;
 
@@ -35,19 +36,32 @@ pub(super) struct Dev {
     /// Folder to look for plugin crates in
     #[arg(default_value = ".", value_name = "DIR")]
     folder: PathBuf,
+    /// File with the configuration; none is looked for when this is not given
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
     listen: Listen,
 }
 
 impl Dev {
     pub(super) async fn run(self) -> anyhow::Result<()> {
+        let out = tempfile::Builder::new().prefix("wardroom-dev-").tempdir()?;
+        let sources = Sources {
+            file: self.config.map_or(ConfigFile::None, ConfigFile::Named),
+            environment: std::env::vars_os().collect(),
+            flags: Flags {
+                listen: self.listen.listen,
+                // Whatever is configured, it is what was built that is served.
+                plugins: Some(out.path().to_owned()),
+                ..Flags::default()
+            },
+        };
+        let config = sources.load()?.config;
         // Watching begins before building, so that no change falls between the two.
         let (watcher, changes) = watch(&self.folder)?;
-        let out = tempfile::Builder::new().prefix("wardroom-dev-").tempdir()?;
         // There is no sense in serving what never built.
         build::build(&self.folder, out.path()).await?;
 
-        let config = self.listen.config(out.path().to_owned());
         let address = config.listen;
         let routes = Arc::new(ArcSwap::from_pointee(Bytes::new()));
         let host =

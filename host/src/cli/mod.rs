@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{ConfigError, ConfigFile, Flags, Sources};
 use crate::server::ServerError;
 
 /// A WebSocket server whose rooms are guarded by sandboxed plugins.
@@ -43,25 +43,41 @@ enum Command {
     Inspect(inspect::Inspect),
 }
 
+/// What `serve` reads its configuration from. Values without a default here have it in [`crate::Config`];
+/// the environment is read there, too.
+#[derive(Clone, Debug, clap::Args)]
+struct Configured {
+    /// File with the configuration [env: WARDROOM_CONFIG] [default: wardroom.toml, if there is one]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder whose `*.wasm` files are the plugins [env: WARDROOM_PLUGINS] [default: plugins]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// Address for those who operate the host; off unless given [env: WARDROOM_ADMIN]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    #[command(flatten)]
+    listen: Listen,
+}
+
 /// What `serve` and `dev` have in common.
 #[derive(Clone, Debug, clap::Args)]
 struct Listen {
-    /// Address to accept connections on; port 0 takes a free one
-    #[arg(
-        long,
-        value_name = "ADDR",
-        default_value = "127.0.0.1:3000",
-        env = "WARDROOM_LISTEN"
-    )]
-    listen: SocketAddr,
+    /// Address to accept connections on; port 0 takes a free one [env: WARDROOM_LISTEN] [default: 127.0.0.1:3000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
 }
 
-impl Listen {
-    fn config(&self, plugins: PathBuf) -> Config {
-        Config {
-            listen: self.listen,
-            plugins,
-            ..Config::default()
+impl Configured {
+    fn sources(self) -> Sources {
+        Sources {
+            file: self.config.map_or(ConfigFile::Search, ConfigFile::Named),
+            environment: std::env::vars_os().collect(),
+            flags: Flags {
+                listen: self.listen.listen,
+                admin: self.admin,
+                plugins: self.plugins,
+            },
         }
     }
 }
@@ -95,14 +111,24 @@ pub fn main() -> ExitCode {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
+    let mut out = std::io::stderr().lock();
     // Standard error may be closed; there is nobody to tell then.
-    let _ = writeln!(std::io::stderr(), "error: {error:#}");
-    let is_configuration = error.is::<ConfigError>()
-        || matches!(
-            error.downcast_ref(),
-            Some(ServerError::Config(_) | ServerError::Plugins { .. })
-        );
+    let _ = match configuration_error(error) {
+        Some(ConfigError { faults }) => faults
+            .iter()
+            .try_for_each(|fault| writeln!(out, "error: {fault}")),
+        None => writeln!(out, "error: {error:#}"),
+    };
+    let is_configuration = configuration_error(error).is_some()
+        || matches!(error.downcast_ref(), Some(ServerError::Plugins { .. }));
     ExitCode::from(if is_configuration { 64 } else { 1 })
+}
+
+fn configuration_error(error: &anyhow::Error) -> Option<&ConfigError> {
+    match error.downcast_ref() {
+        Some(ServerError::Config(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
 }
 
 fn start_log(command: &Command) {
@@ -150,4 +176,28 @@ async fn asked_to_stop() -> anyhow::Result<()> {
         std::process::exit(1);
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+    use crate::Config;
+    use crate::config::Key;
+
+    #[test]
+    fn help_says_the_defaults_and_the_variables() {
+        let mut cli = Cli::command();
+        let serve = cli.find_subcommand_mut("serve").unwrap();
+        let help = serve.render_long_help().to_string();
+        for key in [Key::Listen, Key::Plugins] {
+            let default = format!("[default: {}]", key.get(&Config::default()));
+            assert!(help.contains(&default), "{default}\n{help}");
+        }
+        for key in [Key::Listen, Key::Plugins, Key::Admin] {
+            let variable = format!("[env: {}]", key.variable());
+            assert!(help.contains(&variable), "{variable}\n{help}");
+        }
+    }
 }

@@ -1,12 +1,11 @@
 //! `wardroom serve`: runs the host.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 
-use super::{Listen, asked_to_stop, say};
+use super::{Configured, asked_to_stop, say};
 use crate::cluster::LocalBus;
 use crate::server::Host;
 
@@ -16,21 +15,13 @@ use crate::server::Host;
 /// reported and left out.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
-    /// Folder whose `*.wasm` files are the plugins
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "plugins",
-        env = "WARDROOM_PLUGINS"
-    )]
-    plugins: PathBuf,
     #[command(flatten)]
-    listen: Listen,
+    configured: Configured,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.listen.config(self.plugins);
+        let config = self.configured.sources().load()?.config;
         let address = config.listen;
         let host = Host::new(config, Arc::new(LocalBus::new()))?;
         host.load_plugins().await?;

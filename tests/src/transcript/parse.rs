@@ -9,7 +9,7 @@ pub struct Script {
     pub plugins: Vec<String>,
     /// Manifests of fixtures.
     pub puppets: Vec<Value>,
-    /// Settings: line, key, value.
+    /// Settings: line, key of the configuration, value.
     pub settings: Vec<(usize, String, String)>,
     /// What is done and expected, in order.
     pub steps: Vec<Step>,
@@ -111,23 +111,26 @@ fn set_up(script: &mut Script, number: usize, line: &str) -> Result<bool, String
                 .map_err(|error| format!("manifest: {error}"))?,
         );
     } else if let Some((key, value)) = setting(line) {
-        script
-            .settings
-            .push((number, key.to_owned(), value.to_owned()));
+        script.settings.push((number, key, value.to_owned()));
     } else {
         return Ok(false);
     }
     Ok(true)
 }
 
-fn setting(line: &str) -> Option<(&str, &str)> {
+/// A key of the configuration and its value; `limit` stands for the table of the limits.
+fn setting(line: &str) -> Option<(String, &str)> {
     let (key, value) = line.split_once(" = ")?;
-    let key = key.strip_prefix("limit ").unwrap_or(key).trim();
+    let (table, key) = match key.strip_prefix("limit ") {
+        Some(limit) => ("limits.", limit),
+        None => ("", key),
+    };
+    let key = key.trim();
     let name = !key.is_empty()
         && key
             .chars()
             .all(|letter| letter.is_ascii_lowercase() || letter == '_');
-    name.then_some((key, value.trim()))
+    name.then(|| (format!("{table}{key}"), value.trim()))
 }
 
 fn step(line: &str) -> Result<(String, What), String> {
@@ -265,7 +268,7 @@ mod tests {
         assert_eq!(script.puppets, [serde_json::json!({ "name": "x" })]);
         assert_eq!(
             script.settings[0],
-            (5, "rooms_max".to_owned(), "1".to_owned())
+            (5, "limits.rooms_max".to_owned(), "1".to_owned())
         );
         assert_eq!(script.settings[1], (6, "path".to_owned(), "/a".to_owned()));
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::compare::{same, shown};
 use super::parse::{Script, Step, What};
-use crate::{Client, Close, Frame, Plugin, Refusal, TestServer, setting};
+use crate::{Client, Close, Frame, Plugin, Refusal, TestServer};
 use anyhow::{Context as _, anyhow, bail};
 use std::collections::BTreeMap;
 
@@ -30,8 +30,8 @@ pub(crate) async fn play(
     let mut wrong_setting = Ok(());
     let server = TestServer::start(&plugins, |config| {
         for (line, key, value) in &script.settings {
-            if let Err(error) = setting::set(config, key, value) {
-                wrong_setting = Err(error.context(format!("{name}:{line}")));
+            if let Err(error) = config.set(key, value) {
+                wrong_setting = Err(anyhow!(error).context(format!("{name}:{line}")));
             }
         }
     })?;

@@ -1,0 +1,214 @@
+//! What the host is told: addresses, folders, limits. [`Config`] is plain data that was checked once; who uses a value
+//! never checks it again.
+//!
+//! [`Sources`] reads it: flags over environment over file over defaults, one mechanism for all of them. Each key is
+//! declared once, the limits in `limits.rs` and the others in `key.rs`, and everything else is derived from that: its
+//! name in a file, its variable, what it may hold, how it is shown. Nothing here starts anything or touches the process:
+//! the environment is passed in as a value, the one thing that is read is the file.
+
+mod effective;
+mod environment;
+mod fault;
+mod file;
+mod key;
+mod limits;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod unit;
+mod value;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use effective::Effective;
+pub use fault::{ConfigError, Fault, Origin};
+pub use key::Key;
+pub use limits::{Limit, Limits};
+pub use sources::{ConfigFile, Flags, Sources};
+pub use value::{Secret, Value};
+
+use unit::Given;
+
+/// Longer than anything waits here, and short enough to be added to any point in time.
+const TIME_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Whoever stops a host does not wait for longer.
+const DRAIN_MAX: Duration = Duration::from_secs(3_600);
+/// The listener's own: a WebSocket there would never be reached.
+const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// A host's configuration.
+///
+/// ```
+/// let config = wardroom::Config { listen: "127.0.0.1:0".parse()?, ..wardroom::Config::default() };
+/// assert_eq!(config.path, "/ws");
+/// assert!(config.validate().is_ok());
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to accept connections; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where to accept those who operate the host; `None` is nowhere.
+    pub admin: Option<SocketAddr>,
+    /// What they have to present.
+    pub admin_token: Option<Secret>,
+    /// The path at which WebSockets are accepted.
+    pub path: String,
+    /// The folder whose `*.wasm` files are the plugins.
+    pub plugins: PathBuf,
+    /// The folder for compiled plugins; `None` compiles them at each start.
+    pub cache: Option<PathBuf>,
+    /// Whether the folder of plugins is watched, and what changes in it becomes live.
+    pub watch: bool,
+    /// This host's name in query answers and on the bus.
+    pub node: String,
+    /// How long a connection may be silent before it is pinged; zero never pings.
+    pub heartbeat_interval: Duration,
+    /// How long a pinged connection may stay silent before it is closed with 1001.
+    pub heartbeat_timeout: Duration,
+    /// The time over which connections are closed when the host stops; zero closes them all at once.
+    pub drain: Duration,
+    /// What may be used of everything.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 3000)),
+            admin: None,
+            admin_token: None,
+            path: "/ws".to_owned(),
+            plugins: PathBuf::from("plugins"),
+            cache: None,
+            watch: true,
+            node: "wardroom".to_owned(),
+            heartbeat_interval: Duration::from_secs(30),
+            heartbeat_timeout: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Sets one value by the name of its key, written as an environment variable would have it.
+    ///
+    /// ```
+    /// let mut config = wardroom::Config::default();
+    /// config.set("limits.message_bytes_max", "64 KiB")?;
+    /// assert_eq!(config.limits.message_bytes_max, 65_536);
+    /// assert!(config.set("limits.mesage_bytes_max", "64 KiB").is_err());
+    /// # Ok::<(), wardroom::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no such key, or the text is none for it; nothing has changed then.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
+        let problem = match Key::all().find(|known| known.to_string() == key) {
+            Some(known) => match known.read(self, Given::Any(text)) {
+                Ok(()) => return Ok(()),
+                Err(problem) => problem,
+            },
+            None => {
+                let nearest = key::nearest(key, Key::all().map(|known| known.to_string()));
+                format!("there is no such key; the nearest is {nearest}")
+            }
+        };
+        ConfigError::of(vec![fault(key, problem)])
+    }
+
+    /// The keys that another configuration has other values for.
+    pub fn changes(&self, other: &Self) -> impl Iterator<Item = Key> {
+        Key::all().filter(|key| key.get(self) != key.get(other))
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// All values that cannot be, each with what would be right.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let mut faults = Vec::new();
+        let mut check = |key: Key, is_right: bool, problem: &str| {
+            if !is_right {
+                faults.push(fault(&key.to_string(), problem.to_owned()));
+            }
+        };
+        check(
+            Key::Admin,
+            self.admin != Some(self.listen) || self.listen.port() == 0,
+            "must be another address than listen",
+        );
+        check(
+            Key::AdminToken,
+            self.admin_token.as_ref().is_none_or(is_bearer_token),
+            "must be one or more letters, digits and `-._~+/`, then any number of `=`: what a bearer token may be",
+        );
+        check(
+            Key::Path,
+            self.path.starts_with('/')
+                && !self.path.contains(|letter: char| {
+                    matches!(letter, '?' | '#') || !letter.is_ascii_graphic()
+                }),
+            "must begin with a slash and hold neither `?`, `#` nor anything that a URL would escape, for example `/ws`",
+        );
+        check(
+            Key::Path,
+            !RESERVED_PATHS.contains(&self.path.as_str()),
+            "is the host's own; choose another, for example `/ws`",
+        );
+        check(
+            Key::Node,
+            (1..=63).contains(&self.node.len()),
+            "must have 1 to 63 bytes",
+        );
+        check(
+            Key::HeartbeatTimeout,
+            self.heartbeat_interval.is_zero() || !self.heartbeat_timeout.is_zero(),
+            "must be more than zero while heartbeat_interval is",
+        );
+        check(
+            Key::Drain,
+            self.drain <= DRAIN_MAX,
+            "must be at most \"1h\"",
+        );
+        for key in Key::all() {
+            let is_short = !matches!(key.get(self), Value::Time(time) if time > TIME_MAX);
+            check(key, is_short, "must be at most \"8760h\", a year");
+        }
+        self.limits.validate(&mut faults);
+        ConfigError::of(faults)
+    }
+}
+
+impl Limits {
+    fn validate(&self, faults: &mut Vec<Fault>) {
+        for (limit, least) in self.too_small() {
+            let key = Key::Limit(limit).to_string();
+            faults.push(fault(&key, format!("must be at least {least}")));
+        }
+        if self.instances_per_plugin_max > self.instances_max as usize {
+            let key = Key::Limit(Limit::InstancesMax).to_string();
+            let least = self.instances_per_plugin_max;
+            let problem = format!("must be at least instances_per_plugin_max ({least})");
+            faults.push(fault(&key, problem));
+        }
+    }
+}
+
+fn fault(key: &str, problem: String) -> Fault {
+    Fault {
+        key: Some(key.to_owned()),
+        origin: None,
+        problem,
+    }
+}
+
+/// RFC 6750, 2.1. Others could not be sent, and what is shown in place of one is none.
+fn is_bearer_token(token: &Secret) -> bool {
+    let letters = token.expose().trim_end_matches('=');
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+    !letters.is_empty() && letters.bytes().all(allowed)
+}

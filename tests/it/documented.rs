@@ -1,0 +1,77 @@
+//! Holds README.md to what the host really has: keys and their defaults, close codes, error codes.
+
+use crate::tidy::{mentions, none};
+use wardroom::config::{Config, Key, Value};
+use wardroom_tests::guests::repository;
+
+fn readme() -> String {
+    std::fs::read_to_string(repository().join("README.md")).unwrap_or_default()
+}
+
+#[test]
+fn every_key_is_documented_with_its_default() {
+    let readme = readme();
+    let rows: Vec<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .collect();
+    let mut problems = Vec::new();
+    for key in Key::all() {
+        let name = match key {
+            Key::Limit(limit) => limit.key().to_owned(),
+            top => top.to_string(),
+        };
+        let default = match key.get(&Config::default()) {
+            Value::Unset => "not set".to_owned(),
+            value => format!("`{value}`"),
+        };
+        let row = rows.iter().find(|(first, _)| *first == name);
+        let shown = row.map(|(_, cells)| cells.split(" | ").next().unwrap_or_default());
+        if shown != Some(default.as_str()) {
+            problems.push(format!(
+                "README.md needs a row | `{name}` | {default} | …; it has {shown:?}"
+            ));
+        }
+    }
+    none(&problems);
+}
+
+#[test]
+fn every_close_code_is_documented() {
+    let codes = std::fs::read_to_string(repository().join("host/src/protocol/codes.rs")).unwrap();
+    let body = codes
+        .split("pub enum CloseCode {")
+        .nth(1)
+        .unwrap()
+        .split("\n}")
+        .next()
+        .unwrap();
+    let number = |line: &str| {
+        line.trim()
+            .trim_end_matches(',')
+            .split_once(" = ")
+            .map(|(_, code)| code.to_owned())
+    };
+    let codes: Vec<_> = body.lines().filter_map(number).collect();
+    assert!(codes.len() >= 9, "{codes:?}");
+    let readme = readme();
+    let missing = codes.iter().filter(|code| !mentions(&readme, code));
+    none(
+        &missing
+            .map(|code| format!("close code {code} is not in README.md"))
+            .collect::<Vec<_>>(),
+    );
+}
+
+#[test]
+fn every_table_row_of_the_protocol_is_in_the_readme() {
+    let readme = readme();
+    let missing = ["400", "404", "413", "500", "503", "504"]
+        .into_iter()
+        .filter(|code| !mentions(&readme, code));
+    none(
+        &missing
+            .map(|code| format!("error code {code} is not in README.md"))
+            .collect::<Vec<_>>(),
+    );
+}
