@@ -253,7 +253,7 @@ impl Host {
 }
 
 /// The files in the folder of plugins.
-fn plugin_files_of(config: &Config) -> Result<Vec<PathBuf>, ServerError> {
+pub(crate) fn plugin_files_of(config: &Config) -> Result<Vec<PathBuf>, ServerError> {
     let folder = &config.plugins;
     plugin_files(folder).map_err(|source| ServerError::Plugins {
         folder: folder.clone(),

@@ -88,7 +88,7 @@ async fn help_and_version() {
     let help = run(&wardroom(), &["--help"]).await.unwrap();
     let help_text = String::from_utf8_lossy(&help.stdout).into_owned();
     assert_eq!(help.status.code(), Some(0));
-    for command in ["serve", "dev", "build", "inspect"] {
+    for command in ["serve", "check", "dev", "build", "inspect"] {
         assert!(help_text.contains(command), "{help_text}");
     }
     let version = run(&wardroom(), &["--version"]).await.unwrap();

@@ -4,6 +4,7 @@
 //! configuration is.
 
 mod build;
+mod check;
 mod dev;
 mod inspect;
 mod serve;
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "Examples:
   wardroom dev plugins                     build the plugins below ./plugins, serve them, rebuild on change
   wardroom build plugins --out dist        build them to dist/<crate name>.wasm
   wardroom serve --plugins dist            serve them
+  wardroom check --config wardroom.toml    say what would be served, and with which settings
   wardroom inspect dist/chat.wasm          say what a plugin is and handles
 
 Logs go to stderr; WARDROOM_LOG=debug shows more.";
@@ -39,11 +41,12 @@ Logs go to stderr; WARDROOM_LOG=debug shows more.";
 enum Command {
     Serve(serve::Serve),
     Dev(dev::Dev),
+    Check(check::Check),
     Build(build::Build),
     Inspect(inspect::Inspect),
 }
 
-/// What `serve` reads its configuration from. Values without a default here have it in [`crate::Config`];
+/// What `serve` and `check` read their configuration from. Values without a default here have it in [`crate::Config`];
 /// the environment is read there, too.
 #[derive(Clone, Debug, clap::Args)]
 struct Configured {
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Serve(command) => command.run().await,
             Command::Dev(command) => command.run().await,
+            Command::Check(command) => command.run().await,
             Command::Build(command) => command.run().await,
             Command::Inspect(command) => command.run().await,
         }

@@ -1,0 +1,124 @@
+//! `wardroom check`: would `serve` run, with what, and with which plugins?
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use serde_json::{Value, json};
+
+use super::{Configured, say};
+use crate::config::{Config, Effective};
+use crate::plugin::{Engine, load_file};
+use crate::server::plugin_files_of;
+use crate::tenant::PluginSet;
+
+/// Check configuration and plugins, and say what would be served
+///
+/// Prints the effective configuration; a comment behind each value that is not the default says where it was given.
+/// Then what each file of the plugin folder is, or why it would be refused. Starts nothing. Exit codes: 0 well, 1 when a
+/// plugin would be refused, 64 when the configuration cannot be.
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    configured: Configured,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a file of the folder would be.
+enum Verdict {
+    Live {
+        name: String,
+        version: String,
+        routes: usize,
+    },
+    Refused(String),
+}
+
+impl Check {
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let effective = self.configured.sources().load()?;
+        let files = judge(&effective.config).await?;
+        if self.json {
+            say(&serde_json::to_string_pretty(&as_json(&effective, &files))?)?;
+        } else {
+            say_text(&effective, &files)?;
+        }
+        let refused = |verdict: &Verdict| matches!(verdict, Verdict::Refused(_));
+        match files.iter().filter(|(_, verdict)| refused(verdict)).count() {
+            0 => Ok(()),
+            count => bail!("{count} of {} plugins would be refused", files.len()),
+        }
+    }
+}
+
+/// Loads each file as `serve` would, and throws it away again.
+async fn judge(config: &Config) -> anyhow::Result<Vec<(PathBuf, Verdict)>> {
+    let files = plugin_files_of(config)?;
+    let engine = Engine::new(&config.limits)?;
+    let mut loaded = Vec::new();
+    let mut judged = Vec::new();
+    for file in files {
+        let verdict = match load_file(&engine, &file).await {
+            Ok(plugin) => {
+                let manifest = &plugin.manifest;
+                let verdict = Verdict::Live {
+                    name: manifest.name.clone(),
+                    version: manifest.version.clone(),
+                    routes: manifest.routes.len(),
+                };
+                loaded.push((file.clone(), plugin));
+                verdict
+            }
+            Err(error) => Verdict::Refused(error.to_string()),
+        };
+        judged.push((file, verdict));
+    }
+    let (_, conflicts) = PluginSet::build(loaded);
+    for (refused, conflict) in conflicts {
+        for (_, verdict) in judged.iter_mut().filter(|(file, _)| *file == refused) {
+            *verdict = Verdict::Refused(conflict.to_string());
+        }
+    }
+    Ok(judged)
+}
+
+/// A file of TOML, with the plugins in comments, so that it can be kept and compared.
+fn say_text(effective: &Effective, files: &[(PathBuf, Verdict)]) -> anyhow::Result<()> {
+    say(&effective.to_toml())?;
+    for (file, verdict) in files {
+        let line = match verdict {
+            Verdict::Live {
+                name,
+                version,
+                routes,
+            } => {
+                let s = if *routes == 1 { "" } else { "s" };
+                format!("{name} {version}, {routes} route{s}")
+            }
+            Verdict::Refused(reason) => format!("REFUSED: {reason}"),
+        };
+        let line = format!("# {}: {line}", file.display());
+        say(&line.replace(char::is_control, " "))?;
+    }
+    Ok(())
+}
+
+fn as_json(effective: &Effective, files: &[(PathBuf, Verdict)]) -> Value {
+    let mut all = effective.to_json();
+    let plugins = files.iter().map(|(file, verdict)| plugin(file, verdict));
+    all.insert("plugins".to_owned(), plugins.collect());
+    all.into()
+}
+
+fn plugin(file: &Path, verdict: &Verdict) -> Value {
+    let file = file.display().to_string();
+    match verdict {
+        Verdict::Live {
+            name,
+            version,
+            routes,
+        } => json!({ "file": file, "name": name, "version": version, "routes": routes }),
+        Verdict::Refused(reason) => json!({ "file": file, "refused": reason }),
+    }
+}
