@@ -18,4 +18,4 @@ pub mod tenant;
 pub mod ws;
 
 pub use config::{Config, ConfigError, Limit, Limits};
-pub use server::{Host, ServerError, run};
+pub use server::{Host, ReloadError, ServerError, run};

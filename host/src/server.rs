@@ -2,6 +2,7 @@
 
 mod http;
 mod places;
+mod reload;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use http_body_util::Full;
 use hyper::Response;
 use hyper::http::request::Parts;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,6 +28,8 @@ use crate::tenant::{Conflict, PluginSet, Tenant};
 use crate::ws::{self, Settings};
 use http::Upgraded;
 use places::Places;
+
+pub use reload::ReloadError;
 
 /// Why a host does not run.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,8 @@ pub struct Host {
     stopping: CancellationToken,
     /// Of all connections that are open, handshakes included.
     places: Arc<Places>,
+    /// One permit: reloads come one after another.
+    reloads: Semaphore,
     pages: Option<Box<Pages>>,
 }
 
@@ -119,6 +125,7 @@ impl Host {
             tenant,
             stopping: CancellationToken::new(),
             places: Arc::default(),
+            reloads: Semaphore::new(1),
             pages: None,
         })
     }

@@ -1,4 +1,4 @@
-//! The configuration of the real program: who overrules whom, what `check` says.
+//! The configuration of the real program: who overrules whom, what `check` says, what SIGHUP changes.
 
 use serde_json::{Value, json};
 use std::path::Path;
@@ -31,6 +31,11 @@ fn wardroom(folder: &Path, arguments: &[&str]) -> Invocation {
     let built = env!("CARGO_BIN_EXE_wardroom-tested");
     let program = std::env::var("WARDROOM").unwrap_or_else(|_| built.to_owned());
     Invocation::new(&program, arguments).within(folder)
+}
+
+async fn serve(folder: &TempDir) -> Program {
+    let invocation = wardroom(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
+    Program::invoke(&invocation).await.unwrap()
 }
 
 /// Exit code, standard output, standard error.
@@ -240,4 +245,123 @@ async fn flags_go_before_the_environment_which_goes_before_the_file() {
     assert!(client.receive_json().await.unwrap()["data"].is_array());
     client.send(large(1_000)).await.unwrap();
     assert_eq!(client.receive_close().await.unwrap().code, Some(1009));
+}
+
+#[tokio::test]
+async fn a_reload_takes_effect_for_what_begins_after_it() {
+    let folder = folder(
+        &[puppet("puppet")],
+        "[limits]\nconnections_max = 1\nmessage_bytes_max = 100_000\n",
+    );
+    let program = serve(&folder).await;
+    let mut old = program.connect("old").await.unwrap();
+    assert_eq!(refusal(&program, "/ws").await.unwrap().status, 503);
+    configure(
+        &folder,
+        "[limits]\nconnections_max = 2\nmessage_bytes_max = \"1 kB\"\nreply_bytes_max = 100\n",
+    );
+    program.signal("HUP").await.unwrap();
+    let line = program.logged(&["configuration reloaded"]).await.unwrap();
+    for key in ["connections_max", "message_bytes_max", "reply_bytes_max"] {
+        assert!(line.contains(&format!("limits.{key}")), "{line}");
+    }
+    assert!(!line.contains("listen"), "{line}");
+
+    let mut new = program.connect("new").await.unwrap();
+    assert_eq!(refusal(&program, "/ws").await.unwrap().status, 503);
+    new.send(large(1_000)).await.unwrap();
+    assert_eq!(new.receive_close().await.unwrap().code, Some(1009));
+    // The connection that was open has its own, its events have those of the moment.
+    old.send(large(1_000)).await.unwrap();
+    assert_eq!(old.receive_json().await.unwrap()["error"]["code"], 413);
+    old.send(large(10)).await.unwrap();
+    assert!(old.receive_json().await.unwrap()["data"].is_array());
+}
+
+#[tokio::test]
+async fn a_reload_of_what_cannot_change_is_refused_as_a_whole() {
+    let folder = folder(&[puppet("puppet")], "[limits]\nmessage_bytes_max = 1_000\n");
+    let program = serve(&folder).await;
+    configure(
+        &folder,
+        "path = \"/other\"\n[limits]\ninstances_max = 2_000\nmessage_bytes_max = 100_000\n",
+    );
+    program.signal("HUP").await.unwrap();
+    let line = program
+        .logged(&["configuration not reloaded"])
+        .await
+        .unwrap();
+    assert!(
+        line.contains("path, limits.instances_max cannot change while the host runs"),
+        "{line}"
+    );
+    let mut client = program.connect("A").await.unwrap();
+    client.send(large(2_000)).await.unwrap();
+    assert_eq!(client.receive_close().await.unwrap().code, Some(1009));
+
+    configure(&folder, "[limits]\nmessage_bytes_max = 100_000\n");
+    program.signal("HUP").await.unwrap();
+    program.logged(&["configuration reloaded"]).await.unwrap();
+    let mut client = program.connect("B").await.unwrap();
+    client.send(large(2_000)).await.unwrap();
+    assert!(client.receive_json().await.unwrap()["data"].is_array());
+}
+
+#[tokio::test]
+async fn a_broken_or_missing_file_changes_nothing() {
+    let folder = folder(&[puppet("puppet")], "[limits]\nmessage_bytes_max = 1_000\n");
+    let program = serve(&folder).await;
+    let mut old = program.connect("old").await.unwrap();
+    configure(&folder, "[limits]\nmesage_bytes_max = 100_000\n");
+    program.signal("HUP").await.unwrap();
+    program
+        .logged(&[
+            "configuration not reloaded",
+            "wardroom.toml:2",
+            "limits.message_bytes_max",
+        ])
+        .await
+        .unwrap();
+    configure(&folder, "[limits\n");
+    program.signal("HUP").await.unwrap();
+    program
+        .logged(&["configuration not reloaded", "wardroom.toml:1: "])
+        .await
+        .unwrap();
+    std::fs::remove_file(folder.path().join("wardroom.toml")).unwrap();
+    program.signal("HUP").await.unwrap();
+    program
+        .logged(&["configuration not reloaded", "cannot be read"])
+        .await
+        .unwrap();
+    old.send(large(10)).await.unwrap();
+    assert!(old.receive_json().await.unwrap()["data"].is_array());
+    let mut new = program.connect("new").await.unwrap();
+    new.send(large(2_000)).await.unwrap();
+    assert_eq!(new.receive_close().await.unwrap().code, Some(1009));
+}
+
+#[tokio::test]
+async fn a_reload_loads_the_plugins_anew() {
+    // Before anyone connects: it may have to be built, and until then nobody answers a ping.
+    let echo = Plugin::built("echo");
+    let folder = folder(&[puppet("puppet")], "");
+    let program = serve(&folder).await;
+    let mut client = program.connect("A").await.unwrap();
+    let reply = client.request("echo", "/echo", json!(1)).await.unwrap();
+    assert_eq!(reply["error"]["code"], 404, "{reply}");
+    echo.write(&folder.path().join("plugins"));
+    program.signal("HUP").await.unwrap();
+    program.logged(&["configuration reloaded"]).await.unwrap();
+    let reply = client.request("echo", "/echo", json!(1)).await.unwrap();
+    assert_eq!(reply["data"], 1, "{reply}");
+    // A folder that is gone takes nothing with it.
+    std::fs::remove_dir_all(folder.path().join("plugins")).unwrap();
+    program.signal("HUP").await.unwrap();
+    program
+        .logged(&["configuration not reloaded", "plugins"])
+        .await
+        .unwrap();
+    let reply = client.request("echo", "/echo", json!(2)).await.unwrap();
+    assert_eq!(reply["data"], 2, "{reply}");
 }

@@ -37,6 +37,17 @@ fn every_key_is_documented_with_its_default() {
 }
 
 #[test]
+fn what_cannot_be_reloaded_is_documented() {
+    let readme = readme();
+    let start = readme.find("**SIGHUP**").unwrap();
+    let paragraph = readme[start..].split("\n\n").next().unwrap();
+    for key in Key::all().filter(|key| key.is_fixed()) {
+        let name = key.to_string().replace("limits.", "");
+        assert!(mentions(paragraph, &name), "`{name}` is not in {paragraph}");
+    }
+}
+
+#[test]
 fn every_close_code_is_documented() {
     let codes = std::fs::read_to_string(repository().join("host/src/protocol/codes.rs")).unwrap();
     let body = codes

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Configured, asked_to_stop, say};
 use crate::cluster::LocalBus;
-use crate::server::Host;
+use crate::config::{ConfigFile, Sources};
+use crate::server::{Host, ReloadError};
 
 /// Serve the plugins of a folder
 ///
 /// Prints `ready listen=IP:PORT` to standard output when it accepts connections. A file that is no plugin is
-/// reported and left out.
+/// reported and left out. SIGHUP reads the configuration and the plugins anew.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -21,15 +23,48 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let config = self.configured.sources().load()?.config;
-        let address = config.listen;
-        let host = Host::new(config, Arc::new(LocalBus::new()))?;
+        let mut sources = self.configured.sources();
+        let effective = sources.load()?;
+        if let Some(file) = effective.file() {
+            // Once found it has to be there: a reload that finds it gone must not fall back to the defaults.
+            sources.file = ConfigFile::Named(file.to_owned());
+        }
+        // Before the host is ready: until then the signal would end it.
+        let hangups = signal(SignalKind::hangup())?;
+        let address = effective.config.listen;
+        let host = Arc::new(Host::new(effective.config, Arc::new(LocalBus::new()))?);
         host.load_plugins().await?;
         let listener = bind(address).await?;
         say(&format!("ready listen={}", listener.local_addr()?))?;
-        host.serve(listener, stop()).await;
+        let reloading = tokio::spawn(reload_on(hangups, Arc::clone(&host), sources));
+        host.accept(listener, stop()).await;
+        reloading.abort();
         Ok(())
     }
+}
+
+/// Reloads on each signal.
+async fn reload_on(mut hangups: Signal, host: Arc<Host>, sources: Sources) {
+    while hangups.recv().await.is_some() {
+        if let Err(error) = reload(&host, &sources).await {
+            // One line for each, as at the start.
+            let faults = match &error {
+                ReloadError::Config(error) => {
+                    error.faults.iter().map(ToString::to_string).collect()
+                }
+                ReloadError::Fixed(_) | ReloadError::Server(_) => vec![error.to_string()],
+            };
+            for fault in faults {
+                tracing::error!("configuration not reloaded, the old one stays: {fault}");
+            }
+        }
+    }
+}
+
+async fn reload(host: &Host, sources: &Sources) -> Result<(), ReloadError> {
+    let effective = tokio::task::block_in_place(|| sources.load())?;
+    // What is wrong with files is in the log by then.
+    host.reload(effective.config).await.map(drop)
 }
 
 pub(super) async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

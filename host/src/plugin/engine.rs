@@ -74,6 +74,16 @@ impl Engine {
         })
     }
 
+    /// The same engine for plugins that are to have other limits. The address space stays as it was reserved:
+    /// `instances_max`, `memory_bytes_max` and `table_elements_max` must be the same.
+    #[must_use]
+    pub fn with_limits(&self, limits: Arc<Limits>) -> Self {
+        Self {
+            limits,
+            ..self.clone()
+        }
+    }
+
     /// A store whose guest yields on every tick, and traps at the end of its budget.
     pub(super) fn store(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);

@@ -1,0 +1,65 @@
+//! Another configuration for a host that runs.
+//!
+//! What takes effect when: a connection keeps the heartbeat and the sizes of its messages and its outbox from its
+//! beginning; an event keeps the limits of the plugin that handles it, and plugins are loaded anew; everything else is
+//! read when it is needed.
+
+use std::sync::Arc;
+
+use super::{Host, Problem, ServerError, plugin_files_of};
+use crate::config::{Config, ConfigError, Key};
+
+/// Why a host goes on with the configuration that it has.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new one cannot be.
+    #[error("invalid configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// It has other values for keys that cannot change while a host runs.
+    #[error("{} cannot change while the host runs: restart it for that", names(.0))]
+    Fixed(Vec<Key>),
+    /// The plugins cannot be loaded anew.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+impl Host {
+    /// Goes on with another configuration, and with plugins loaded anew. Connections stay open. Returns the files that
+    /// are not live, as [`Self::load_plugins`] does.
+    ///
+    /// The new configuration is taken as a whole or not at all. What already runs keeps what it began with: an open
+    /// connection its heartbeat, `message_bytes_max`, `outbox_bytes_max` and `outbox_messages_max`; an event all its
+    /// limits. A lowered `connections_max` closes nothing.
+    ///
+    /// Who drops the future before it is done may find the new configuration with the old plugins.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed then.
+    pub async fn reload(&self, config: Config) -> Result<Vec<Problem>, ReloadError> {
+        config.validate()?;
+        // It is never closed: without a permit, reloads would merely not wait for each other.
+        let _turn = self.reloads.acquire().await.ok();
+        let running = self.config();
+        let changed: Vec<Key> = running.changes(&config).collect();
+        let fixed = changed.iter().copied().filter(|key| key.is_fixed());
+        let fixed: Vec<Key> = fixed.collect();
+        if !fixed.is_empty() {
+            return Err(ReloadError::Fixed(fixed));
+        }
+        let files = plugin_files_of(&config)?;
+        // Nothing fails from here on.
+        let limits = Arc::new(config.limits.clone());
+        let engine = self.engine.load().with_limits(Arc::clone(&limits));
+        self.engine.store(Arc::new(engine));
+        self.tenant.set_limits(limits);
+        self.config.store(Arc::new(config));
+        let problems = self.load_files(&files).await;
+        tracing::info!(changed = names(&changed), "configuration reloaded");
+        Ok(problems)
+    }
+}
+
+fn names(keys: &[Key]) -> String {
+    let names: Vec<_> = keys.iter().map(ToString::to_string).collect();
+    names.join(", ")
+}
