@@ -13,7 +13,7 @@ use crate::protocol::{
     self, Close, CloseCode, ErrorReply, Malformed, check_json, encode_error, encode_malformed,
     encode_reply,
 };
-use crate::tenant::{PluginSet, Tenant};
+use crate::tenant::{PluginSet, RoutesUsed, Tenant};
 
 /// What a frame of a client leads to.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,8 +26,13 @@ pub enum Answer {
     Malformed(Bytes),
 }
 
-/// Handles a client's frame.
-pub async fn message(tenant: &Tenant, connection: &Arc<Connection>, frame: String) -> Answer {
+/// Handles a client's frame. `used` is the connection's own.
+pub async fn message(
+    tenant: &Tenant,
+    connection: &Arc<Connection>,
+    used: &mut RoutesUsed,
+    frame: String,
+) -> Answer {
     let message = match protocol::decode(frame) {
         Ok(message) => message,
         Err(malformed) => return Answer::Malformed(encode_malformed(&malformed)),
@@ -37,6 +42,7 @@ pub async fn message(tenant: &Tenant, connection: &Arc<Connection>, frame: Strin
         tell_author(&plugins, message.event(), message.path());
         return answer_error(message.id(), &ErrorReply::NOT_FOUND);
     };
+    used.add(&found.target.used);
     let plugin = &found.target.plugin;
     let routed = Arc::new(RoutedMessage {
         message,
@@ -164,55 +170,65 @@ pub async fn upgrade(tenant: &Tenant, mut request: Request) -> Result<Request, U
 /// What the connect handlers said: who has to be told when the connection closes, and whether it stays.
 #[derive(Debug)]
 pub struct Connected {
-    /// In the order of their names; the snapshot may be another by then.
-    accepted: Vec<Arc<Plugin>>,
+    /// Those that were live as the connection opened. By name, because others may be live when it closes, and none
+    /// is to be kept for that alone.
+    plugins: Arc<[Arc<str>]>,
+    /// So many of them have accepted it.
+    accepted: usize,
     /// The refusal, if there was one.
     pub refused: Option<Close>,
 }
 
 /// Runs the connect handlers, in the order of the plugins' names, up to the first refusal.
 pub async fn connect(tenant: &Tenant, connection: &Arc<Connection>) -> Connected {
-    let plugins: Arc<PluginSet> = tenant.plugins();
+    let plugins = tenant.plugins();
     let mut connected = Connected {
-        accepted: Vec::new(),
+        plugins: Arc::clone(plugins.names()),
+        accepted: 0,
         refused: None,
     };
     for plugin in plugins.plugins() {
         if plugin.manifest.hooks.connect {
-            let event = Event::new(
-                tenant.hub.clone(),
-                Subject::Connection(Arc::clone(connection)),
-            );
-            connected.refused = match plugin.on_connect(event).await {
-                Ok(Ok(())) => None,
-                Ok(Err(refusal)) if matches!(refusal.code, 401 | 403) => {
-                    Some(Close::new(CloseCode::Policy, &refusal.message))
-                }
-                Ok(Err(refusal)) => Some(Close::new(CloseCode::Internal, &refusal.message)),
-                Err(error) => {
-                    let error = client_error(plugin, "connect", &error);
-                    Some(Close::new(CloseCode::Internal, &error.message))
-                }
-            };
+            connected.refused = refusal(tenant, connection, plugin).await;
         }
         if connected.refused.is_some() {
             break;
         }
-        if plugin.manifest.hooks.disconnect {
-            connected.accepted.push(Arc::clone(plugin));
-        }
+        connected.accepted += 1;
     }
     connected
 }
 
-/// Runs the disconnect handlers of the plugins that accepted the connection.
+/// Runs one connect handler.
+async fn refusal(tenant: &Tenant, connection: &Arc<Connection>, plugin: &Plugin) -> Option<Close> {
+    let event = Event::new(
+        tenant.hub.clone(),
+        Subject::Connection(Arc::clone(connection)),
+    );
+    match plugin.on_connect(event).await {
+        Ok(Ok(())) => None,
+        Ok(Err(refusal)) if matches!(refusal.code, 401 | 403) => {
+            Some(Close::new(CloseCode::Policy, &refusal.message))
+        }
+        Ok(Err(refusal)) => Some(Close::new(CloseCode::Internal, &refusal.message)),
+        Err(error) => {
+            let error = client_error(plugin, "connect", &error);
+            Some(Close::new(CloseCode::Internal, &error.message))
+        }
+    }
+}
+
+/// Runs the disconnect handlers of the plugins that accepted the connection, in the versions that are live now.
 pub async fn disconnect(
     tenant: &Tenant,
     connection: &Arc<Connection>,
     connected: &Connected,
     close: &Close,
 ) {
-    for plugin in &connected.accepted {
+    let plugins = tenant.plugins();
+    let accepted = connected.plugins.iter().take(connected.accepted);
+    let live = accepted.filter_map(|name| plugins.plugin(name));
+    for plugin in live.filter(|plugin| plugin.manifest.hooks.disconnect) {
         let event = Event::new(
             tenant.hub.clone(),
             Subject::Connection(Arc::clone(connection)),

@@ -1,13 +1,17 @@
 //! The host, put together: the engine, the tenant, the listener; and taken apart again in order.
 
 mod http;
+mod live;
+mod look;
 mod places;
 mod reload;
+mod watch;
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -15,20 +19,22 @@ use http_body_util::Full;
 use hyper::Response;
 use hyper::http::request::Parts;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
 use crate::config::{Config, ConfigError};
 use crate::hub::Hub;
-use crate::plugin::{Engine, EngineError, FileError, load_file, plugin_files};
+use crate::plugin::{Engine, EngineError};
 use crate::protocol::{Close, CloseCode};
-use crate::tenant::{Conflict, PluginSet, Tenant};
+use crate::tenant::Tenant;
 use crate::ws::{self, Settings};
 use http::Upgraded;
+use live::Live;
 use places::Places;
 
+pub use live::{Entry, Patience, Problem, Reason, Refreshed, Swap};
 pub use reload::ReloadError;
 
 /// Why a host does not run.
@@ -85,28 +91,9 @@ pub struct Host {
     places: Arc<Places>,
     /// One permit: reloads come one after another.
     reloads: Semaphore,
+    /// Held for as long as a look at the folder lasts, so that there is one at a time.
+    live: Mutex<Live>,
     pages: Option<Box<Pages>>,
-}
-
-/// A file of the plugin folder that is not live, and why.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {reason}", file.display())]
-pub struct Problem {
-    /// The file.
-    pub file: PathBuf,
-    /// Why, and what to do.
-    pub reason: Reason,
-}
-
-/// Why a file is not live.
-#[derive(Debug, thiserror::Error)]
-pub enum Reason {
-    /// It cannot be loaded.
-    #[error("{0}")]
-    File(#[from] FileError),
-    /// It conflicts with another.
-    #[error("{0}")]
-    Conflict(#[from] Conflict),
 }
 
 impl Host {
@@ -126,6 +113,7 @@ impl Host {
             stopping: CancellationToken::new(),
             places: Arc::default(),
             reloads: Semaphore::new(1),
+            live: Mutex::default(),
             pages: None,
         })
     }
@@ -155,39 +143,33 @@ impl Host {
     /// # Errors
     /// [`ServerError::Plugins`]; what was live stays live.
     pub async fn load_plugins(&self) -> Result<Vec<Problem>, ServerError> {
-        let files = plugin_files_of(&self.config())?;
-        Ok(self.load_files(&files).await)
+        Ok(self.refresh(Patience::None).await?.problems)
     }
 
-    /// As [`Self::load_plugins`], with these files.
-    pub async fn load_files<P: AsRef<Path>>(&self, files: &[P]) -> Vec<Problem> {
-        let engine = self.engine.load_full();
-        let mut loaded = Vec::new();
-        let mut problems = Vec::new();
-        for file in files.iter().map(AsRef::as_ref) {
-            match load_file(&engine, file).await {
-                Ok(plugin) => loaded.push((file.to_owned(), plugin)),
-                Err(error) => problems.push(Problem {
-                    file: file.to_owned(),
-                    reason: error.into(),
-                }),
-            }
-        }
-        let (plugins, conflicts) = PluginSet::build(loaded);
-        problems.extend(conflicts.into_iter().map(|(file, conflict)| Problem {
-            file,
-            reason: conflict.into(),
-        }));
-        for problem in &problems {
-            tracing::error!(file = %problem.file.display(), "plugin not loaded: {}", problem.reason);
-        }
-        for plugin in plugins.plugins() {
-            let manifest = &plugin.manifest;
-            let (name, version) = (&manifest.name, &manifest.version);
-            tracing::info!(plugin = %name, %version, routes = manifest.routes.len(), hooks = %manifest.hooks, "plugin live");
-        }
-        self.tenant.set_plugins(plugins);
-        problems
+    /// As [`Self::load_plugins`], and says what changed. A file whose content is known is not loaded again. One that
+    /// is broken, or conflicts with another, changes nothing: what was live of it stays live.
+    ///
+    /// # Errors
+    /// [`ServerError::Plugins`]; what was live stays live.
+    pub async fn refresh(&self, patience: Patience) -> Result<Refreshed, ServerError> {
+        let mut live = self.live.lock().await;
+        let (config, engine) = (self.config(), self.engine.load_full());
+        let folder = &config.plugins;
+        let refreshed = live.refresh(folder, &engine, &self.tenant, patience);
+        refreshed.await.map_err(|source| ServerError::Plugins {
+            folder: folder.clone(),
+            source,
+        })
+    }
+
+    /// The files of the plugin folder, sorted. Waits for a look at the folder to end.
+    pub async fn files(&self) -> Vec<Entry> {
+        self.live.lock().await.entries()
+    }
+
+    /// The last swaps, the newest last. Waits for a look at the folder to end.
+    pub async fn swaps(&self) -> Vec<Swap> {
+        self.live.lock().await.history().cloned().collect()
     }
 
     /// Accepts connections until `shutdown` completes, then ends them all.
@@ -202,6 +184,9 @@ impl Host {
         shutdown: impl Future<Output = ()>,
     ) {
         let connections = TaskTracker::new();
+        let stopping = self.stopping.clone();
+        let housekeeping = Arc::clone(&self).keep_house();
+        tokio::spawn(async move { stopping.run_until_cancelled(housekeeping).await });
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -226,6 +211,26 @@ impl Host {
             .close_all(&Close::new(CloseCode::Restarting, "restarting"));
         connections.close();
         connections.wait().await;
+    }
+
+    /// What has to be done from time to time, whether or not there are connections.
+    async fn keep_house(self: Arc<Self>) {
+        let watching = async {
+            if self.config().watch {
+                watch::watch(Arc::clone(&self)).await;
+            }
+        };
+        let retiring = async {
+            loop {
+                let idle_max = self.tenant.limits().instance_idle_max;
+                let interval = (idle_max / 4).clamp(RETIRE_INTERVAL_MIN, RETIRE_INTERVAL_MAX);
+                tokio::time::sleep(interval).await;
+                for plugin in self.tenant.plugins().plugins() {
+                    plugin.retire_idle();
+                }
+            }
+        };
+        tokio::join!(watching, retiring);
     }
 
     /// One accepted socket, through its upgrade to its end.
@@ -259,15 +264,6 @@ impl Host {
     }
 }
 
-/// The files in the folder of plugins.
-pub(crate) fn plugin_files_of(config: &Config) -> Result<Vec<PathBuf>, ServerError> {
-    let folder = &config.plugins;
-    plugin_files(folder).map_err(|source| ServerError::Plugins {
-        folder: folder.clone(),
-        source,
-    })
-}
-
 impl std::fmt::Debug for Host {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -277,5 +273,9 @@ impl std::fmt::Debug for Host {
     }
 }
 
+/// How often to look for instances that nobody uses, whatever `instance_idle_max` is.
+const RETIRE_INTERVAL_MIN: Duration = Duration::from_millis(10);
+const RETIRE_INTERVAL_MAX: Duration = Duration::from_secs(5);
+
 /// How long to wait before accepting again after an error.
-const ACCEPT_RETRY: std::time::Duration = std::time::Duration::from_millis(50);
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);

@@ -102,3 +102,28 @@ async fn waiting_for_an_instance_ends() {
         json!([1])
     );
 }
+
+#[tokio::test]
+async fn instance_idle_max() {
+    let events = async |idle: Duration| {
+        let server = TestServer::start(&[puppet()], |config| {
+            config.limits.instance_idle_max = idle;
+        })
+        .unwrap();
+        let mut client = server.connect("A").await.unwrap();
+        let mut counts = Vec::new();
+        let start = std::time::Instant::now();
+        // Each pause is far longer than the short limit, and far shorter than the long one.
+        while counts.len() < 3 || start.elapsed() < Duration::from_millis(600) {
+            let answer = client.run("/do", json!([["events"]])).await.unwrap();
+            counts.push(answer[0].as_u64().unwrap());
+            let silence = client.receive_within(Duration::from_millis(200)).await;
+            assert!(silence.is_err(), "{silence:?}");
+        }
+        counts
+    };
+    let short = events(Duration::from_millis(20)).await;
+    assert!(short.iter().all(|count| *count == 1), "{short:?}");
+    let long = events(Duration::from_secs(60)).await;
+    assert_eq!(long.get(..3), Some(&[1, 2, 3][..]), "the same instance");
+}

@@ -1,15 +1,15 @@
 //! `wardroom check`: would `serve` run, with what, and with which plugins?
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::{Configured, say};
+use crate::cluster::LocalBus;
 use crate::config::{Config, Effective};
-use crate::plugin::{Engine, load_file};
-use crate::server::plugin_files_of;
-use crate::tenant::PluginSet;
+use crate::server::Host;
 
 /// Check configuration and plugins, and say what would be served
 ///
@@ -54,33 +54,22 @@ impl Check {
 
 /// Loads each file as `serve` would, and throws it away again.
 async fn judge(config: &Config) -> anyhow::Result<Vec<(PathBuf, Verdict)>> {
-    let files = plugin_files_of(config)?;
-    let engine = Engine::new(&config.limits)?;
-    let mut loaded = Vec::new();
-    let mut judged = Vec::new();
-    for file in files {
-        let verdict = match load_file(&engine, &file).await {
-            Ok(plugin) => {
-                let manifest = &plugin.manifest;
-                let verdict = Verdict::Live {
-                    name: manifest.name.clone(),
-                    version: manifest.version.clone(),
-                    routes: manifest.routes.len(),
-                };
-                loaded.push((file.clone(), plugin));
-                verdict
-            }
-            Err(error) => Verdict::Refused(error.to_string()),
+    let host = Host::new(config.clone(), Arc::new(LocalBus::new()))?;
+    host.load_plugins().await?;
+    let files = host.files().await.into_iter();
+    let judged = files.map(|entry| {
+        let verdict = match (&entry.plugin, &entry.problem) {
+            (Some(plugin), None) => Verdict::Live {
+                name: plugin.manifest.name.clone(),
+                version: plugin.manifest.version.clone(),
+                routes: plugin.manifest.routes.len(),
+            },
+            (_, Some(reason)) => Verdict::Refused(reason.to_string()),
+            (None, None) => Verdict::Refused("it was not looked at".to_owned()),
         };
-        judged.push((file, verdict));
-    }
-    let (_, conflicts) = PluginSet::build(loaded);
-    for (refused, conflict) in conflicts {
-        for (_, verdict) in judged.iter_mut().filter(|(file, _)| *file == refused) {
-            *verdict = Verdict::Refused(conflict.to_string());
-        }
-    }
-    Ok(judged)
+        (entry.file, verdict)
+    });
+    Ok(judged.collect())
 }
 
 /// A file of TOML, with the plugins in comments, so that it can be kept and compared.

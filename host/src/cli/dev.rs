@@ -56,12 +56,14 @@ impl Dev {
                 ..Flags::default()
             },
         };
-        let config = sources.load()?.config;
+        let mut config = sources.load()?.config;
         // Watching begins before building, so that no change falls between the two.
         let (watcher, changes) = watch(&self.folder)?;
         // There is no sense in serving what never built.
         build::build(&self.folder, out.path()).await?;
 
+        // What is built is made live at once.
+        config.watch = false;
         let address = config.listen;
         let routes = Arc::new(ArcSwap::from_pointee(Bytes::new()));
         let host =

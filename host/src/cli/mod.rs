@@ -137,10 +137,11 @@ fn configuration_error(error: &anyhow::Error) -> Option<&ConfigError> {
 
 fn start_log(command: &Command) {
     // Clients cause unmatched messages at will; only an author wants to read about each.
-    let default = if matches!(command, Command::Dev(_)) {
-        "info"
-    } else {
-        "info,wardroom::unmatched=off"
+    let default = match command {
+        Command::Dev(_) => "info",
+        // It prints all that the log would say.
+        Command::Check(_) => "error,wardroom::server=off",
+        _ => "info,wardroom::unmatched=off",
     };
     let filter =
         EnvFilter::try_from_env("WARDROOM_LOG").unwrap_or_else(|_| EnvFilter::new(default));

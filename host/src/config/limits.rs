@@ -175,6 +175,19 @@ limits! {
     /// Bytes of linear memory beyond which an instance is replaced after its event.
     InstanceMemoryMark instance_memory_mark: usize as Bytes = 32 * MIB;
 
+    /// How long an instance may be unused; then it is thrown away.
+    InstanceIdleMax instance_idle_max: Duration as Time = Duration::from_secs(60), at least Duration::from_millis(1);
+
+    /// Events of one plugin, in a row, that trap or run out of time. After so many the plugin is in quarantine: its
+    /// events are answered 503.
+    FailuresInRowMax failures_in_row_max: u32 as Count = 100, at least 1;
+
+    /// How long the first quarantine of a plugin lasts; each further one, twice as long as the one before.
+    QuarantineMin quarantine_min: Duration as Time = Duration::from_secs(1), at least Duration::from_millis(1);
+
+    /// How long a quarantine lasts at most.
+    QuarantineMax quarantine_max: Duration as Time = Duration::from_secs(60), at least Duration::from_millis(1);
+
     /// Bytes of a component's file. A larger one is not loaded.
     ComponentBytesMax component_bytes_max: usize as Bytes = 64 * MIB, at least 1;
 

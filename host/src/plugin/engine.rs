@@ -84,6 +84,12 @@ impl Engine {
         }
     }
 
+    /// The limits for what is loaded next.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
     /// A store whose guest yields on every tick, and traps at the end of its budget.
     pub(super) fn store(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);

@@ -1,8 +1,17 @@
-//! The plugins of a folder: every regular file that ends in `.wasm`.
+//! The plugins of a folder: every regular file that ends in `.wasm`, and every link to one inside the folder.
 
+use std::collections::BTreeMap;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use super::{Engine, LoadError, Plugin, load};
+use sha2::{Digest as _, Sha256};
+
+use super::LoadError;
+
+/// A file that was changed so recently may change again without a sign of it: file systems keep times by the tick.
+const TICK: Duration = Duration::from_millis(20);
 
 /// A file of a plugin folder that is not live, and why.
 #[derive(Debug, thiserror::Error)]
@@ -10,37 +19,103 @@ pub enum FileError {
     /// It cannot be read.
     #[error("cannot be read: {0}")]
     Read(#[from] std::io::Error),
+    /// It is a link to somewhere else.
+    #[error("a link that leaves the folder, to {}; copy the file instead", .0.display())]
+    Outside(PathBuf),
     /// It is no plugin for this host.
     #[error("{0}")]
     Load(#[from] LoadError),
 }
 
-/// The plugin files of a folder, sorted.
+/// What a content is: the SHA-256 of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+}
+
+/// What tells one content of a file from another without reading it; also after the file was renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: SystemTime,
+    /// Looked at too soon after it was changed.
+    is_fresh: bool,
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> std::io::Result<Self> {
+        let modified = metadata.modified()?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified,
+            is_fresh: age(modified) < TICK,
+        })
+    }
+
+    /// Whether this is the content that `other` was, for certain.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        !self.is_fresh && !other.is_fresh && self == other
+    }
+
+    /// How long ago it was changed.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        age(self.modified)
+    }
+}
+
+/// A time in the future is as good as now: some clock was wrong.
+fn age(modified: SystemTime) -> Duration {
+    modified.elapsed().unwrap_or_default()
+}
+
+/// The plugin files of a folder, and what tells their contents apart.
 ///
 /// # Errors
-/// When the folder cannot be read.
-pub fn plugin_files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+/// When the folder cannot be read. A file that cannot be is in the list, with the reason.
+pub fn plugin_files(folder: &Path) -> std::io::Result<BTreeMap<PathBuf, Result<Stamp, FileError>>> {
+    let root = folder.canonicalize()?;
+    let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path
+        let is_wasm = path
             .extension()
-            .is_some_and(|extension| extension == "wasm")
-            && path.is_file()
-        {
-            files.push(path);
+            .is_some_and(|extension| extension == "wasm");
+        if !is_wasm {
+            continue;
+        }
+        match stamp(&root, &path) {
+            Ok(Some(stamp)) => drop(files.insert(path, Ok(stamp))),
+            Ok(None) => {}
+            // Gone since the folder was listed.
+            Err(FileError::Read(error)) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => drop(files.insert(path, Err(error))),
         }
     }
-    files.sort();
     Ok(files)
 }
 
-/// Loads one file.
-///
-/// # Errors
-/// [`FileError`], with what to do.
-pub async fn load_file(engine: &Engine, file: &Path) -> Result<Plugin, FileError> {
-    let bytes = tokio::fs::read(file).await?;
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    Ok(load(engine, &name, bytes).await?)
+/// `None` for what is neither a file nor a link to one. A link may point into the folder, also by way of another
+/// link: that is how configuration volumes are mounted.
+fn stamp(root: &Path, path: &Path) -> Result<Option<Stamp>, FileError> {
+    let metadata = path.metadata()?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    let target = path.canonicalize()?;
+    if !target.starts_with(root) {
+        return Err(FileError::Outside(target));
+    }
+    Ok(Some(Stamp::of(&metadata)?))
 }

@@ -10,6 +10,7 @@ use wasmtime::component::{Component, InstancePre};
 use super::bindings::exports::wardroom::plugin as exports;
 use super::engine::Engine;
 use super::guest_log::GuestLog;
+use super::health::Health;
 use super::manifest::{Manifest, ManifestError};
 use super::meter::{Metered, OutOfCpu};
 use super::pool::Pool;
@@ -162,8 +163,18 @@ async fn check(engine: &Engine, name: &str, component: &Component) -> Result<Plu
             "a plugin with hooks needs it",
         ));
     }
+    let limits = &engine.limits;
+    let health = Health::new(
+        limits.failures_in_row_max,
+        limits.quarantine_min,
+        limits.quarantine_max,
+    );
     let pool = Pool::new(engine.clone(), pre, exports, &manifest);
-    Ok(Plugin { manifest, pool })
+    Ok(Plugin {
+        manifest,
+        pool,
+        health,
+    })
 }
 
 /// Says what is wrong with a file that is no component better than its parser would.

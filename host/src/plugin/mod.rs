@@ -7,6 +7,7 @@ mod bindings;
 mod engine;
 mod folder;
 mod guest_log;
+mod health;
 mod host;
 mod loader;
 mod manifest;
@@ -15,6 +16,7 @@ mod pool;
 mod state;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::timeout;
 
@@ -24,13 +26,14 @@ use bindings::wardroom::plugin::connection::UpgradeRequestParam;
 use bindings::wardroom::plugin::types::{HandlerError, ParamParam};
 
 pub use engine::{Engine, EngineError};
-pub use folder::{FileError, load_file, plugin_files};
+pub use folder::{Digest, FileError, Stamp, plugin_files};
 pub use loader::{Inspection, LoadError, inspect, load};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
 pub use state::{Event, RoutedMessage, Subject};
 
 use crate::config::Limits;
 use crate::hub::Request;
+use health::Health;
 use meter::{Metered, OutOfCpu};
 use pool::{Instance, Pool, Unavailable};
 
@@ -40,6 +43,7 @@ pub struct Plugin {
     /// What it says of itself, checked.
     pub manifest: Manifest,
     pool: Pool,
+    health: Health,
 }
 
 /// Where the functions of a component are.
@@ -88,6 +92,23 @@ impl Plugin {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.pool.engine().limits
+    }
+
+    /// Takes the place of another version of itself.
+    pub fn succeed(&mut self, before: &Self) {
+        self.pool.succeed(&before.pool);
+    }
+
+    /// Throws away the instances that have not been used for `instance_idle_max`.
+    pub fn retire_idle(&self) {
+        self.pool
+            .retire_idle(self.pool.engine().limits.instance_idle_max);
+    }
+
+    /// For how long the plugin is not called, because it kept failing; `None` when it works.
+    #[must_use]
+    pub fn quarantine(&self) -> Option<Duration> {
+        self.health.left()
     }
 
     /// Handles a message; the event's subject must be one.
@@ -183,9 +204,35 @@ impl Plugin {
         .await
     }
 
+    /// Calls a function of an instance for an event, unless the plugin is in quarantine, and keeps in mind how it
+    /// went.
+    async fn call<R>(
+        &self,
+        event: Event,
+        function: impl AsyncFnOnce(&mut Instance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
+        if let Some(left) = self.health.quarantine() {
+            return Err(CallError::Unavailable(format!(
+                "in quarantine for {left:.1?} more (failures_in_row_max)"
+            )));
+        }
+        let called = self.call_instance(event, function).await;
+        match &called {
+            Ok(_) => self.health.went_well(),
+            Err(CallError::Unavailable(_)) => {}
+            Err(CallError::TimedOut(_) | CallError::Failed(_)) => {
+                if let Some(length) = self.health.failed() {
+                    let plugin = &self.manifest.name;
+                    tracing::error!(%plugin, ?length, "quarantined (failures_in_row_max): its events are answered 503");
+                }
+            }
+        }
+        called
+    }
+
     /// Calls a function of an instance for an event, within the event's limits. The instance survives only what
     /// went well: after an error it may not be entered again.
-    async fn call<R>(
+    async fn call_instance<R>(
         &self,
         event: Event,
         function: impl AsyncFnOnce(&mut Instance) -> wasmtime::Result<R>,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
@@ -28,7 +29,7 @@ pub(super) struct Pool {
     /// The last one given back is taken first: its memory is still in the caches, and the others grow old unused.
     idle: Mutex<Vec<Instance>>,
     /// One for each instance that may be in use.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Instance {
     pub(super) connections: Option<connections::Guest>,
     /// Handled so far.
     events: u32,
+    idle_since: Instant,
 }
 
 /// Why there is no instance.
@@ -72,8 +74,7 @@ impl Pool {
             Mode::Singleton => 1,
             Mode::Pooled | Mode::Fresh => engine.limits.instances_per_plugin_max,
         };
-        let permits = Semaphore::new(instances);
-
+        let permits = Arc::new(Semaphore::new(instances));
         Self {
             engine,
             pre,
@@ -84,6 +85,30 @@ impl Pool {
             permits,
             waiting: AtomicUsize::new(0),
         }
+    }
+
+    /// Takes the place of another version's. Of a singleton there is never more than one instance at work, so the
+    /// events of both versions queue up for the same permit, and those of the older one are there first.
+    pub(super) fn succeed(&mut self, before: &Self) {
+        if self.mode == Mode::Singleton && before.mode == Mode::Singleton {
+            self.permits = Arc::clone(&before.permits);
+        }
+    }
+
+    /// Throws away the instances that have not been used for so long. A singleton keeps its own.
+    pub(super) fn retire_idle(&self, idle_max: Duration) {
+        if self.mode == Mode::Singleton {
+            return;
+        }
+        let now = Instant::now();
+        let retired: Vec<_> = {
+            let mut idle = self.idle.lock();
+            // The last one given back is taken first, so the oldest are at the front.
+            let old = idle.partition_point(|instance| now - instance.idle_since >= idle_max);
+            idle.drain(..old).collect()
+        };
+        // Without the lock: to drop an instance unmaps its memory.
+        drop(retired);
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -154,6 +179,7 @@ impl Pool {
             connections: connections.transpose()?,
             store,
             events: 0,
+            idle_since: Instant::now(),
         })
     }
 
@@ -172,6 +198,7 @@ impl Pool {
             }
         };
         if is_kept {
+            instance.idle_since = Instant::now();
             self.idle.lock().push(instance);
         }
     }

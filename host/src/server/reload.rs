@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use super::{Host, Problem, ServerError, plugin_files_of};
+use super::{Host, Patience, Problem, ServerError};
 use crate::config::{Config, ConfigError, Key};
+use crate::plugin::plugin_files;
 
 /// Why a host goes on with the configuration that it has.
 #[derive(Debug, thiserror::Error)]
@@ -46,16 +47,18 @@ impl Host {
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
-        let files = plugin_files_of(&config)?;
-        // Nothing fails from here on.
+        plugin_files(&config.plugins).map_err(|source| ServerError::Plugins {
+            folder: config.plugins.clone(),
+            source,
+        })?;
         let limits = Arc::new(config.limits.clone());
         let engine = self.engine.load().with_limits(Arc::clone(&limits));
         self.engine.store(Arc::new(engine));
         self.tenant.set_limits(limits);
         self.config.store(Arc::new(config));
-        let problems = self.load_files(&files).await;
+        let refreshed = self.refresh(Patience::None).await?;
         tracing::info!(changed = names(&changed), "configuration reloaded");
-        Ok(problems)
+        Ok(refreshed.problems)
     }
 }
 

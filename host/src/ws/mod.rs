@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::dispatch::{self, Answer};
 use crate::hub::{Connection, Request};
 use crate::protocol::{Close, CloseCode};
-use crate::tenant::Tenant;
+use crate::tenant::{RoutesUsed, Tenant};
 use heartbeat::Heartbeat;
 use socket::{End, Incoming, Socket};
 
@@ -90,12 +90,16 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let outbox = &connection.outbox;
+    let mut used = RoutesUsed::default();
     let mut malformed = MalformedCount::new();
     loop {
         let answer = match socket.next(outbox).await {
             Ok(Incoming::Text(frame)) => {
                 socket
-                    .drive(outbox, dispatch::message(tenant, connection, frame))
+                    .drive(
+                        outbox,
+                        dispatch::message(tenant, connection, &mut used, frame),
+                    )
                     .await
             }
             Ok(Incoming::NotText) => dispatch::not_text(),

@@ -111,6 +111,7 @@ pub fn step(step_: &Value) -> Value {
             ))
         }
         "value" => step_[1].clone(),
+        "version" => crate::manifest()["version"].clone(),
         "repeat" => {
             let times = step_[1].as_u64().unwrap_or(0);
             let mut succeeded = 0;
