@@ -16,6 +16,7 @@ mod native;
 mod process;
 mod rpc;
 mod smoke;
+mod swap;
 mod table;
 
 use std::io::{Write, stderr};
@@ -82,6 +83,8 @@ enum Scenario {
     Idle,
     /// Whether both example plugins answer; nothing is measured
     Smoke,
+    /// 200 connections talk while their plugin is replaced 1050 times; of wardroom alone
+    Swap,
     /// rpc, fanout, idle
     All,
 }
@@ -126,6 +129,10 @@ fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    if let (Scenario::Swap, Some(cores)) = (args.scenario, &cores) {
+        let wardroom = Wardroom::find(args, &std::env::current_exe()?)?;
+        return runtime.block_on(swap::run(&wardroom.binary, &wardroom.plugins, cores));
+    }
     for load in args.scenario.loads() {
         let mut table = Table::new(load.title());
         for _ in 0..args.rounds {
@@ -153,6 +160,7 @@ impl Scenario {
             Self::Fanout => fanouts.to_vec(),
             Self::Idle => vec![Load::Idle],
             Self::Smoke => vec![Load::Smoke],
+            Self::Swap => vec![],
             Self::All => [&[Load::Rpc], &fanouts[..], &[Load::Idle]].concat(),
         }
     }
@@ -202,7 +210,7 @@ impl Peer {
             "native" => (name, native("usual")?),
             "native-batched" => (name, native("batched")?),
             "native-default" => (name, native("default-buffers")?),
-            "wardroom" => (name, wardroom(args, &own)?),
+            "wardroom" => (name, Wardroom::find(args, &own)?.serve()?),
             _ => match name.split_once('=') {
                 Some((name, command)) => (
                     name,
@@ -216,44 +224,53 @@ impl Peer {
     }
 }
 
-/// How wardroom is started. Builds its plugins when none were given.
-fn wardroom(args: &Args, own: &Path) -> Result<Vec<String>> {
-    // this binary is target/release/deps/server-HASH
-    let release = own
-        .ancestors()
-        .nth(2)
-        .context("this binary is in no target folder")?;
-    let binary = args
-        .wardroom
-        .clone()
-        .unwrap_or_else(|| release.join("wardroom"));
-    ensure!(
-        binary.is_file(),
-        "{} is missing: `cargo build --release` makes it",
-        binary.display()
-    );
-    let plugins = args
-        .plugins
-        .clone()
-        .unwrap_or_else(|| release.join("bench-plugins"));
-    if args.plugins.is_none() {
-        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-        let status = Command::new(&binary)
-            .arg("build")
-            .arg(sources)
-            .arg("--out")
-            .arg(&plugins)
-            .status()?;
-        ensure!(status.success(), "`wardroom build` failed: {status}");
+/// The binary, and the plugins for it.
+struct Wardroom {
+    binary: PathBuf,
+    plugins: PathBuf,
+}
+
+impl Wardroom {
+    /// Builds the plugins when none were given.
+    fn find(args: &Args, own: &Path) -> Result<Self> {
+        // this binary is target/release/deps/server-HASH
+        let release = own
+            .ancestors()
+            .nth(2)
+            .context("this binary is in no target folder")?;
+        let binary = args
+            .wardroom
+            .clone()
+            .unwrap_or_else(|| release.join("wardroom"));
+        ensure!(
+            binary.is_file(),
+            "{} is missing: `cargo build --release` makes it",
+            binary.display()
+        );
+        let plugins = args
+            .plugins
+            .clone()
+            .unwrap_or_else(|| release.join("bench-plugins"));
+        if args.plugins.is_none() {
+            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+            let status = Command::new(&binary)
+                .arg("build")
+                .arg(sources)
+                .arg("--out")
+                .arg(&plugins)
+                .status()?;
+            ensure!(status.success(), "`wardroom build` failed: {status}");
+        }
+        Ok(Self { binary, plugins })
     }
-    let mut command = vec![
-        path_string(&binary)?,
-        "serve".to_owned(),
-        "--plugins".to_owned(),
-        path_string(&plugins)?,
-    ];
-    command.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
-    Ok(command)
+
+    fn serve(&self) -> Result<Vec<String>> {
+        let mut command = vec![path_string(&self.binary)?];
+        let arguments = ["serve", "--listen", "127.0.0.1:0", "--plugins"];
+        command.extend(arguments.map(str::to_owned));
+        command.push(path_string(&self.plugins)?);
+        Ok(command)
+    }
 }
 
 fn path_string(path: &Path) -> Result<String> {

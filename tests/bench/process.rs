@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use core_affinity::{CoreId, get_core_ids, set_for_current};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// A server may compile its plugins before it accepts.
@@ -72,6 +72,8 @@ pub(crate) struct Server {
     _child: Child,
     /// Kept open, or the server's next line would be a write to a closed pipe.
     _stdout: Lines<BufReader<ChildStdout>>,
+    /// Its log, when that was asked for.
+    log: Option<Lines<BufReader<ChildStderr>>>,
 }
 
 impl Server {
@@ -90,9 +92,29 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);
+        Self::await_ready(&mut command, cores).await
+    }
+
+    /// The same with its log, to be read by [`Self::logged`].
+    pub(crate) async fn start_logged(command: &[String], cores: &Cores) -> Result<Self> {
+        let (program, args) = command
+            .split_first()
+            .context("a server's command is empty")?;
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        Self::await_ready(&mut command, Some(cores)).await
+    }
+
+    async fn await_ready(command: &mut Command, cores: Option<&Cores>) -> Result<Self> {
+        let program = command.as_std().get_program().display().to_string();
         let mut child = match cores {
-            Some(cores) => cores.spawn_pinned(&mut command)?,
-            None => spawn(&mut command)?,
+            Some(cores) => cores.spawn_pinned(command)?,
+            None => spawn(command)?,
         };
         let pid = child.id().context("the server ended at once")?;
         let stdout = child
@@ -100,6 +122,7 @@ impl Server {
             .take()
             .context("the server's output was not piped")?;
         let mut stdout = BufReader::new(stdout).lines();
+        let log = child.stderr.take().map(|log| BufReader::new(log).lines());
         let addr = timeout(START_MAX, ready_address(&mut stdout))
             .await
             .with_context(|| format!("{program}: no ready line within {START_MAX:?}"))?
@@ -109,7 +132,20 @@ impl Server {
             pid,
             _child: child,
             _stdout: stdout,
+            log,
         })
+    }
+
+    /// Waits for the next line of its log that contains this.
+    pub(crate) async fn logged(&mut self, part: &str) -> Result<()> {
+        let log = self.log.as_mut().context("its log is not read")?;
+        while let Some(line) = log.next_line().await? {
+            if line.contains(part) {
+                return Ok(());
+            }
+            ensure!(!line.contains("ERROR"), "the server says: {line}");
+        }
+        bail!("the server ended");
     }
 
     /// CPU time of all its threads since it started, in user and kernel mode.
