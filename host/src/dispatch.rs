@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::config::Limit;
 use crate::hub::{Connection, Request};
 use crate::plugin::{CallError, Event, HttpRefusal, Plugin, RoutedMessage, Subject};
 use crate::protocol::{
@@ -59,18 +60,24 @@ pub async fn message(
         Ok(Ok(data)) => data,
         Ok(Err(refusal)) => {
             let error = ErrorReply::new(refusal.code, refusal.message);
-            return bounded(message.id(), plugin.limits().reply_bytes_max, |id| {
-                encode_error(id, &error)
-            });
+            return bounded(
+                tenant,
+                message.id(),
+                plugin.limits().reply_bytes_max,
+                |id| encode_error(id, &error),
+            );
         }
         Err(error) => {
             return answer_error(message.id(), &client_error(plugin, message.event(), &error));
         }
     };
     match data.as_deref().map(check_json).transpose() {
-        Ok(data) => bounded(message.id(), plugin.limits().reply_bytes_max, |id| {
-            encode_reply(id, data)
-        }),
+        Ok(data) => bounded(
+            tenant,
+            message.id(),
+            plugin.limits().reply_bytes_max,
+            |id| encode_reply(id, data),
+        ),
         Err(error) => {
             tracing::error!(plugin = plugin.manifest.name, event = message.event(), %error, "the reply is invalid");
             answer_error(message.id(), &ErrorReply::INTERNAL)
@@ -94,10 +101,16 @@ fn answer_error(id: Option<&str>, error: &ErrorReply) -> Answer {
 }
 
 /// The reply, unless it is too large for the client.
-fn bounded(id: Option<&str>, bytes_max: usize, encode: impl FnOnce(&str) -> Bytes) -> Answer {
+fn bounded(
+    tenant: &Tenant,
+    id: Option<&str>,
+    bytes_max: usize,
+    encode: impl FnOnce(&str) -> Bytes,
+) -> Answer {
     let Some(id) = id else { return Answer::Silence };
     let frame = encode(id);
     if frame.len() > bytes_max {
+        tenant.metrics.reached(Limit::ReplyBytesMax);
         tracing::warn!(
             bytes = frame.len(),
             "the reply is too large (reply_bytes_max)"
@@ -111,7 +124,7 @@ fn bounded(id: Option<&str>, bytes_max: usize, encode: impl FnOnce(&str) -> Byte
 fn client_error(plugin: &Plugin, event: &str, error: &CallError) -> ErrorReply {
     let plugin = &plugin.manifest.name;
     match error {
-        CallError::Unavailable(_) => {
+        CallError::Unavailable { .. } => {
             tracing::warn!(plugin, event, %error, "event not handled");
             ErrorReply::UNAVAILABLE
         }

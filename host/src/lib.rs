@@ -6,11 +6,13 @@
 //! imports reach the [`hub`], which queues encoded frames in the members' outboxes; each member's own task in
 //! [`ws`] writes them. Read `server.rs`, `ws/mod.rs` and `dispatch.rs` in that order.
 
+pub mod admin;
 pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod dispatch;
 pub mod hub;
+pub mod metrics;
 pub mod plugin;
 pub mod protocol;
 pub mod server;

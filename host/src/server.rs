@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::cluster::Bus;
 use crate::config::{Config, ConfigError};
 use crate::hub::Hub;
+use crate::metrics::Metrics;
 use crate::plugin::{Engine, EngineError};
 use crate::protocol::{Close, CloseCode};
 use crate::tenant::Tenant;
@@ -103,9 +104,10 @@ impl Host {
     /// [`ServerError::Config`] and [`ServerError::Engine`].
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
-        let engine = Engine::new(&config.limits)?;
+        let metrics = Metrics::new();
+        let engine = Engine::new(&config.limits, metrics.clone())?;
         let hub = Hub::new(&config.node, bus);
-        let tenant = Tenant::new(hub, config.limits.clone());
+        let tenant = Tenant::new(hub, config.limits.clone(), metrics);
         Ok(Self {
             config: ArcSwap::from_pointee(config),
             engine: ArcSwap::from_pointee(engine),
@@ -129,6 +131,24 @@ impl Host {
     #[must_use]
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// Whether it takes connections: not any more once it stops.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.stopping.is_cancelled()
+    }
+
+    /// What it has counted, and what there is right now, as Prometheus reads it.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        let hub = &self.tenant.hub;
+        let metrics = &self.tenant.metrics;
+        metrics.hold(hub.connection_count(), hub.room_count());
+        for plugin in self.tenant.plugins().plugins() {
+            plugin.hold_metrics();
+        }
+        metrics.render()
     }
 
     /// The one tenant.
@@ -228,6 +248,7 @@ impl Host {
                 for plugin in self.tenant.plugins().plugins() {
                     plugin.retire_idle();
                 }
+                self.tenant.metrics.settle();
             }
         };
         tokio::join!(watching, retiring);

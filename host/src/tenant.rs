@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 
 use crate::config::Limits;
 use crate::hub::Hub;
+use crate::metrics::Metrics;
 
 pub use change::Change;
 pub use plugin_set::{Built, Candidate, Conflict, PluginSet, Target};
@@ -23,6 +24,8 @@ pub use routes_used::{RouteUse, RoutesUsed};
 pub struct Tenant {
     /// Its connections and rooms.
     pub hub: Hub,
+    /// What is counted of it.
+    pub metrics: Metrics,
     limits: ArcSwap<Limits>,
     plugins: ArcSwap<PluginSet>,
 }
@@ -30,9 +33,10 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant without plugins.
     #[must_use]
-    pub fn new(hub: Hub, limits: Limits) -> Self {
+    pub fn new(hub: Hub, limits: Limits, metrics: Metrics) -> Self {
         Self {
             hub,
+            metrics,
             limits: ArcSwap::from_pointee(limits),
             plugins: ArcSwap::default(),
         }

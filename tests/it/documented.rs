@@ -2,6 +2,7 @@
 
 use crate::tidy::{mentions, none};
 use wardroom::config::{Config, Key, Value};
+use wardroom::metrics::METRICS;
 use wardroom_tests::guests::repository;
 
 fn readme() -> String {
@@ -34,6 +35,19 @@ fn every_key_is_documented_with_its_default() {
         }
     }
     none(&problems);
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let readme = readme();
+    let missing = METRICS
+        .iter()
+        .filter(|(name, _)| !readme.contains(&format!("| `{name}` |")));
+    none(
+        &missing
+            .map(|(name, _)| format!("metric {name} is not in README.md"))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@
     reason = "figures of a test, for the person who looks at them"
 )]
 
+mod admin;
 mod configuration;
 mod documented;
 mod faults;

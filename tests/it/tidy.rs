@@ -83,21 +83,34 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("config", &[]),
     ("cluster", &["protocol"]),
+    ("metrics", &["config"]),
     ("hub", &["protocol", "cluster", "config"]),
-    ("plugin", &["hub", "protocol", "config"]),
-    ("tenant", &["hub", "plugin", "config", "protocol"]),
+    ("plugin", &["hub", "protocol", "config", "metrics"]),
+    (
+        "tenant",
+        &["hub", "plugin", "config", "protocol", "metrics"],
+    ),
     (
         "dispatch",
         &["plugin", "hub", "protocol", "config", "tenant"],
     ),
-    ("ws", &["dispatch", "hub", "protocol", "config", "tenant"]),
+    (
+        "ws",
+        &["dispatch", "hub", "protocol", "config", "tenant", "metrics"],
+    ),
     (
         "server",
         &[
-            "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster",
+            "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster", "metrics",
         ],
     ),
-    ("cli", &["config", "server", "plugin", "cluster", "tenant"]),
+    ("admin", &["server", "tenant", "plugin"]),
+    (
+        "cli",
+        &[
+            "config", "server", "plugin", "cluster", "tenant", "metrics", "admin",
+        ],
+    ),
 ];
 
 #[test]
@@ -139,6 +152,7 @@ fn dependencies_stay_where_they_belong() {
         ("wasmtime_wasi", "plugin"),
         ("tokio_tungstenite", "ws"),
         ("tungstenite", "ws"),
+        ("metrics_exporter_prometheus", "metrics"),
     ];
     let mut problems = Vec::new();
     for (file, text) in sources("host/src") {

@@ -15,8 +15,8 @@ use notify::{EventKind, RecursiveMode, Watcher};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::serve::{bind, stop};
-use super::{Listen, build, say};
+use super::serve::bind;
+use super::{Listen, StopSignals, build, say};
 use crate::cluster::LocalBus;
 use crate::config::{ConfigFile, Flags, Sources};
 use crate::server::{Host, Pages};
@@ -70,6 +70,7 @@ impl Dev {
             Host::new(config, Arc::new(LocalBus::new()))?.with_pages(pages(Arc::clone(&routes)));
         let host = Arc::new(host);
         host.load_plugins().await?;
+        let stopping = StopSignals::listen()?;
         let listener = bind(address).await?;
         let address = listener.local_addr()?;
         say(&format!("ready listen={address}"))?;
@@ -84,7 +85,7 @@ impl Dev {
             &routes,
         );
         tokio::select! {
-            () = host.accept(listener, stop()) => Ok(()),
+            () = host.accept(listener, stopping.asked()) => Ok(()),
             result = rebuilding => result,
         }?;
         drop(watcher);

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::say;
 use crate::config::Limits;
+use crate::metrics::Metrics;
 use crate::plugin::{Engine, Inspection, Manifest, inspect};
 
 /// Say what a plugin is: its manifest, imports and exports
@@ -32,7 +33,7 @@ impl Inspect {
             instances_per_plugin_max: 1,
             ..Limits::default()
         };
-        let inspection = inspect(&Engine::new(&limits)?, &name, bytes).await;
+        let inspection = inspect(&Engine::new(&limits, Metrics::new())?, &name, bytes).await;
         if self.json {
             say(&serde_json::to_string_pretty(&as_json(&inspection))?)?;
         } else {

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, ConfigFile, Flags, Sources};
@@ -160,49 +161,35 @@ fn say(line: &str) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-/// Completes when the process is asked to stop. A second time ends it at once.
-async fn asked_to_stop() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping; a second signal stops at once");
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        #[expect(clippy::exit, reason = "the second signal says: at once")]
-        std::process::exit(1);
-    });
-    Ok(())
+/// The signals that ask the process to stop. Made before the process says that it is ready: a signal that nobody
+/// waits for yet would kill it.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-#[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
+impl StopSignals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
 
-    use super::Cli;
-    use crate::Config;
-    use crate::config::Key;
+    /// Completes at the first of them. The second ends the process at once.
+    async fn asked(mut self) {
+        self.next().await;
+        tracing::info!("stopping; a second signal stops at once");
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(1);
+        });
+    }
 
-    #[test]
-    fn help_says_the_defaults_and_the_variables() {
-        let mut cli = Cli::command();
-        let serve = cli.find_subcommand_mut("serve").unwrap();
-        let help = serve.render_long_help().to_string();
-        for key in [Key::Listen, Key::Plugins] {
-            let default = format!("[default: {}]", key.get(&Config::default()));
-            assert!(help.contains(&default), "{default}\n{help}");
-        }
-        for key in [Key::Listen, Key::Plugins, Key::Admin] {
-            let variable = format!("[env: {}]", key.variable());
-            assert!(help.contains(&variable), "{variable}\n{help}");
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }

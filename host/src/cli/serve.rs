@@ -1,14 +1,17 @@
 //! `wardroom serve`: runs the host.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
-use super::{Configured, asked_to_stop, say};
+use super::{Configured, StopSignals, say};
+use crate::admin::{self, Token};
 use crate::cluster::LocalBus;
-use crate::config::{ConfigFile, Sources};
+use crate::config::{Config, ConfigFile, Sources};
 use crate::server::{Host, ReloadError};
 
 /// Serve the plugins of a folder
@@ -31,15 +34,57 @@ impl Serve {
         }
         // Before the host is ready: until then the signal would end it.
         let hangups = signal(SignalKind::hangup())?;
+        let stopping = StopSignals::listen()?;
         let address = effective.config.listen;
+        let admin = Admin::bind(&effective.config).await?;
         let host = Arc::new(Host::new(effective.config, Arc::new(LocalBus::new()))?);
         host.load_plugins().await?;
         let listener = bind(address).await?;
-        say(&format!("ready listen={}", listener.local_addr()?))?;
+        let ready = format!("ready listen={}", listener.local_addr()?);
+        match &admin {
+            Some(admin) => say(&format!("{ready} admin={}", admin.listener.local_addr()?))?,
+            None => say(&ready)?,
+        }
+        let administering = admin.map(|admin| admin.serve(Arc::clone(&host)));
         let reloading = tokio::spawn(reload_on(hangups, Arc::clone(&host), sources));
-        host.accept(listener, stop()).await;
+        host.accept(listener, stopping.asked()).await;
         reloading.abort();
+        if let Some(administering) = administering {
+            administering.abort();
+        }
         Ok(())
+    }
+}
+
+/// The admin listener, when there is to be one.
+struct Admin {
+    listener: TcpListener,
+    token: Token,
+}
+
+impl Admin {
+    async fn bind(config: &Config) -> anyhow::Result<Option<Self>> {
+        let Some(address) = config.admin else {
+            return Ok(None);
+        };
+        let listener = TcpListener::bind(address).await.with_context(|| {
+            format!("cannot listen on {address} for the admin listener; choose another address with --admin")
+        })?;
+        let token = match &config.admin_token {
+            Some(secret) => Token::new(secret.expose()),
+            None => {
+                let token = Token::random();
+                // Once, and not in the log, which may be kept where others read it.
+                let text = format!("admin token, for this run only: {}", token.expose());
+                writeln!(std::io::stderr(), "{text}")?;
+                token
+            }
+        };
+        Ok(Some(Self { listener, token }))
+    }
+
+    fn serve(self, host: Arc<Host>) -> JoinHandle<()> {
+        tokio::spawn(admin::serve(host, self.listener, self.token))
     }
 }
 
@@ -71,11 +116,4 @@ pub(super) async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpLis
     TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}; choose another address with --listen")
     })
-}
-
-/// As [`asked_to_stop`], for where a failure to listen for signals can only be logged.
-pub(super) async fn stop() {
-    if let Err(error) = asked_to_stop().await {
-        tracing::error!("cannot wait for signals: {error:#}");
-    }
 }

@@ -242,7 +242,7 @@ impl std::fmt::Debug for Hub {
 /// [`Refused`]; the push is lost then, and nobody waits.
 pub fn deliver(connection: &Connection, frame: Bytes) -> Result<(), Refused> {
     let result = connection.outbox.push(frame);
-    if result == Err(Refused::Overflow) {
+    if let Err(Refused::Overflow(_)) = result {
         tracing::info!(connection = %connection.id, "slow consumer: closing with 3008 (outbox_bytes_max, outbox_messages_max)");
     }
     result

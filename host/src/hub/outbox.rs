@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::config::Limit;
 use crate::protocol::{Close, CloseCode};
 
 /// What is taken at once: enough for one system call to be worth it, little enough that what is taken and not
@@ -32,7 +33,7 @@ struct State {
     /// Set once; from then on only the reply of a handler that is still running is queued.
     close: Option<Close>,
     /// A limit was passed: the client does not read, and not even a reply is queued.
-    overflowed: bool,
+    overflowed: Option<Limit>,
     /// Of the connection's task, while it waits.
     waker: Option<Waker>,
     /// It waits for closing alone, because the socket takes no more frames for now.
@@ -44,8 +45,8 @@ struct State {
 pub enum Refused {
     /// The connection is being closed.
     Closing,
-    /// This push was one too many: the connection is closed with 3008 for it.
-    Overflow,
+    /// This push was more than the limit allows: the connection is closed with 3008 for it.
+    Overflow(Limit),
 }
 
 /// What the connection's task gets.
@@ -88,7 +89,7 @@ impl Outbox {
     /// [`Refused`], when the client does not read.
     pub fn push_reply(&self, frame: Bytes) -> Result<(), Refused> {
         let mut state = self.state.lock();
-        if state.overflowed {
+        if state.overflowed.is_some() {
             return Err(Refused::Closing);
         }
         let result = state.queue(frame, self.bytes_max, self.messages_max);
@@ -109,6 +110,12 @@ impl Outbox {
     #[must_use]
     pub fn closing(&self) -> Option<Close> {
         self.state.lock().close.clone()
+    }
+
+    /// The limit that was passed, if one was.
+    #[must_use]
+    pub fn overflowed(&self) -> Option<Limit> {
+        self.state.lock().overflowed
     }
 
     /// Moves what fits into one write to `batch`, which must be empty; waits when there is nothing.
@@ -163,17 +170,21 @@ impl State {
         bytes_max: usize,
         messages_max: usize,
     ) -> Result<(), Refused> {
-        if self.queue.len() < messages_max && self.bytes + frame.len() <= bytes_max {
+        let reached = if self.queue.len() >= messages_max {
+            Limit::OutboxMessagesMax
+        } else if self.bytes + frame.len() > bytes_max {
+            Limit::OutboxBytesMax
+        } else {
             self.bytes += frame.len();
             self.queue.push_back(frame);
             return Ok(());
-        }
-        self.overflowed = true;
+        };
+        self.overflowed = Some(reached);
         self.close = Some(Close::new(CloseCode::SlowConsumer, "slow consumer"));
         // The client would have to read all this before it could learn why it was closed.
         self.queue = VecDeque::new();
         self.bytes = 0;
-        Err(Refused::Overflow)
+        Err(Refused::Overflow(reached))
     }
 
     fn take(&mut self, batch: &mut VecDeque<Bytes>) {
@@ -225,7 +236,11 @@ mod tests {
     fn one_byte_too_many_closes_with_3008_and_drops_what_waited() {
         let outbox = Outbox::new(4, 10);
         outbox.push("1234".into()).unwrap();
-        assert_eq!(outbox.push("5".into()), Err(Refused::Overflow));
+        assert_eq!(
+            outbox.push("5".into()),
+            Err(Refused::Overflow(Limit::OutboxBytesMax))
+        );
+        assert_eq!(outbox.overflowed(), Some(Limit::OutboxBytesMax));
         assert_eq!(outbox.closing().map(|close| close.code), Some(3008));
         assert_eq!(outbox.push("6".into()), Err(Refused::Closing));
         assert_eq!(outbox.push_reply("7".into()), Err(Refused::Closing));
@@ -237,7 +252,10 @@ mod tests {
         let outbox = Outbox::new(100, 2);
         outbox.push("1".into()).unwrap();
         outbox.push("2".into()).unwrap();
-        assert_eq!(outbox.push("3".into()), Err(Refused::Overflow));
+        assert_eq!(
+            outbox.push("3".into()),
+            Err(Refused::Overflow(Limit::OutboxMessagesMax))
+        );
     }
 
     #[test]

@@ -80,6 +80,12 @@ impl Hub {
         }
     }
 
+    /// How many rooms have members.
+    #[must_use]
+    pub fn room_count(&self) -> usize {
+        self.inner.rooms.len()
+    }
+
     /// How many members a room has.
     #[must_use]
     pub fn room_size(&self, room: &str) -> usize {

@@ -117,6 +117,10 @@ impl Rooms {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
     pub(super) fn size(&self, name: &str) -> usize {
         self.shard(name)
             .lock()

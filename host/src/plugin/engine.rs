@@ -13,6 +13,7 @@ use super::bindings::wardroom::plugin as imports;
 use super::meter::{OutOfCpu, Turn};
 use super::state::State;
 use crate::config::Limits;
+use crate::metrics::Metrics;
 
 /// How often a running guest looks up: after so long it lets others have the thread, and its budget is checked.
 const TICK: Duration = Duration::from_millis(1);
@@ -27,6 +28,7 @@ pub struct Engine {
     pub(super) engine: wasmtime::Engine,
     pub(super) linker: Arc<Linker<State>>,
     pub(super) limits: Arc<Limits>,
+    pub(super) metrics: Metrics,
     /// Permits to go on for guests that have used up a tick: see [`Turn`].
     long_running: Arc<Semaphore>,
 }
@@ -46,14 +48,14 @@ impl Engine {
     ///
     /// # Errors
     /// When the operating system refuses the address space.
-    pub fn new(limits: &Limits) -> Result<Self, EngineError> {
-        Self::build(limits).map_err(|source| EngineError {
+    pub fn new(limits: &Limits, metrics: Metrics) -> Result<Self, EngineError> {
+        Self::build(limits, metrics).map_err(|source| EngineError {
             instances_max: limits.instances_max,
             source,
         })
     }
 
-    fn build(limits: &Limits) -> wasmtime::Result<Self> {
+    fn build(limits: &Limits, metrics: Metrics) -> wasmtime::Result<Self> {
         let engine = wasmtime::Engine::new(&configuration(limits))?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
@@ -70,6 +72,7 @@ impl Engine {
             engine,
             linker: Arc::new(linker),
             limits: Arc::new(limits.clone()),
+            metrics,
             long_running,
         })
     }

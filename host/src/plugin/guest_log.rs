@@ -12,6 +12,9 @@ use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::config::Limit;
+use crate::metrics::Metrics;
+
 /// What a guest may write to a stream at once.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
@@ -20,6 +23,7 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct GuestLog {
     plugin: Arc<str>,
     line_bytes_max: usize,
+    metrics: Metrics,
     state: Arc<Mutex<State>>,
 }
 
@@ -32,10 +36,11 @@ struct State {
 }
 
 impl GuestLog {
-    pub(super) fn new(plugin: &str, line_bytes_max: usize) -> Self {
+    pub(super) fn new(plugin: &str, line_bytes_max: usize, metrics: Metrics) -> Self {
         Self {
             plugin: plugin.into(),
             line_bytes_max,
+            metrics,
             state: Arc::default(),
         }
     }
@@ -54,6 +59,7 @@ impl GuestLog {
         }
         if state.lines_dropped > 0 {
             let dropped = std::mem::take(&mut state.lines_dropped);
+            self.metrics.reached(Limit::LogLinesPerEventMax);
             tracing::warn!(plugin = %self.plugin, dropped, "log lines dropped (log_lines_per_event_max)");
         }
     }
@@ -96,6 +102,9 @@ impl GuestLog {
 
     fn emit(&self, level: Level, text: &str) {
         let end = text.floor_char_boundary(self.line_bytes_max);
+        if end < text.len() {
+            self.metrics.reached(Limit::LogLineBytesMax);
+        }
         let text = text
             .get(..end)
             .unwrap_or_default()

@@ -16,6 +16,7 @@ use super::meter::{Metered, OutOfCpu};
 use super::pool::Pool;
 use super::state::State;
 use super::{Exports, Plugin, cause_of};
+use crate::config::Limit;
 
 /// The contract that this host speaks: what a plugin imports and exports of it must be of this minor version.
 const CONTRACT: &str = "wardroom:plugin";
@@ -75,6 +76,9 @@ pub enum LoadError {
     /// It fails to say what it is.
     #[error("describe failed: {0}; it must be pure, and quick")]
     Describe(String),
+    /// It takes too long to say what it is.
+    #[error("describe failed: out of time ({}); it must be pure, and quick", .0.key())]
+    DescribeTimedOut(Limit),
     /// What it says cannot be.
     #[error("its manifest is invalid: {0}")]
     Manifest(#[from] ManifestError),
@@ -85,8 +89,27 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError`], with what to do.
 pub async fn load(engine: &Engine, name: &str, bytes: Vec<u8>) -> Result<Plugin, LoadError> {
-    let component = compile(engine, bytes).await?;
-    check(engine, name, &component).await
+    let loaded = async {
+        let component = compile(engine, bytes).await?;
+        check(engine, name, &component).await
+    };
+    let loaded = loaded.await;
+    if let Some(limit) = loaded.as_ref().err().and_then(LoadError::limit) {
+        engine.metrics.reached(limit);
+    }
+    loaded
+}
+
+impl LoadError {
+    /// The limit that was reached, if it was one.
+    fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::TooLarge { .. } => Some(Limit::ComponentBytesMax),
+            Self::Manifest(ManifestError::TooManyRoutes { .. }) => Some(Limit::RoutesMax),
+            Self::DescribeTimedOut(limit) => Some(*limit),
+            _ => None,
+        }
+    }
 }
 
 /// What a file is.
@@ -169,11 +192,14 @@ async fn check(engine: &Engine, name: &str, component: &Component) -> Result<Plu
         limits.quarantine_min,
         limits.quarantine_max,
     );
+    let events = manifest.routes.iter().map(|route| route.event.as_str());
+    let metrics = engine.metrics.plugin(&manifest.name, events);
     let pool = Pool::new(engine.clone(), pre, exports, &manifest);
     Ok(Plugin {
         manifest,
         pool,
         health,
+        metrics,
     })
 }
 
@@ -266,8 +292,8 @@ async fn describe(
     exports: &Exports,
 ) -> Result<Manifest, LoadError> {
     let limits = Arc::clone(&engine.limits);
-    let log = GuestLog::new(name, limits.log_line_bytes_max);
-    let state = State::new(Arc::clone(&limits), log);
+    let log = GuestLog::new(name, limits.log_line_bytes_max, engine.metrics.clone());
+    let state = State::new(engine, log);
     state.log.begin(limits.log_lines_per_event_max);
     state.meter.start(limits.describe_cpu_max);
     let meter = Arc::clone(&state.meter);
@@ -289,16 +315,11 @@ async fn describe(
     let said = match answer {
         Ok(Ok(said)) => said,
         Ok(Err(error)) if error.is::<OutOfCpu>() => {
-            return Err(LoadError::Describe(format!(
-                "out of CPU time (describe_cpu_max, {:?})",
-                limits.describe_cpu_max
-            )));
+            return Err(LoadError::DescribeTimedOut(Limit::DescribeCpuMax));
         }
         Ok(Err(error)) => return Err(LoadError::Describe(cause_of(&error))),
         Err(_) => {
-            return Err(LoadError::Describe(
-                "out of time (event_wall_max)".to_owned(),
-            ));
+            return Err(LoadError::DescribeTimedOut(Limit::EventWallMax));
         }
     };
     Ok(Manifest::check(said, limits.routes_max)?)

@@ -16,8 +16,9 @@ mod pool;
 mod state;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use metrics::Histogram;
 use tokio::time::timeout;
 
 use bindings::exports::wardroom::plugin as exports;
@@ -31,8 +32,9 @@ pub use loader::{Inspection, LoadError, inspect, load};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
 pub use state::{Event, RoutedMessage, Subject};
 
-use crate::config::Limits;
+use crate::config::{Limit, Limits};
 use crate::hub::Request;
+use crate::metrics::{Failure, PluginMetrics};
 use health::Health;
 use meter::{Metered, OutOfCpu};
 use pool::{Instance, Pool, Unavailable};
@@ -44,6 +46,7 @@ pub struct Plugin {
     pub manifest: Manifest,
     pool: Pool,
     health: Health,
+    metrics: PluginMetrics,
 }
 
 /// Where the functions of a component are.
@@ -76,12 +79,17 @@ pub struct HttpRefusal {
 /// Why a plugin did not handle an event. Not for clients: it names causes.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No instance became free in time.
-    #[error("{0}")]
-    Unavailable(String),
+    /// There is no instance for it: the limit says why.
+    #[error("{reason} ({})", limit.key())]
+    Unavailable {
+        /// What is the matter.
+        reason: String,
+        /// What made it so.
+        limit: Limit,
+    },
     /// It ran out of CPU time or of time.
-    #[error("timed out: {0}")]
-    TimedOut(&'static str),
+    #[error("timed out: {}", .0.key())]
+    TimedOut(Limit),
     /// It trapped.
     #[error("{0}")]
     Failed(String),
@@ -97,6 +105,12 @@ impl Plugin {
     /// Takes the place of another version of itself.
     pub fn succeed(&mut self, before: &Self) {
         self.pool.succeed(&before.pool);
+    }
+
+    /// Says how many instances there are.
+    pub fn hold_metrics(&self) {
+        let (busy, idle) = self.pool.sizes();
+        self.metrics.hold(busy, idle);
     }
 
     /// Throws away the instances that have not been used for `instance_idle_max`.
@@ -133,7 +147,8 @@ impl Plugin {
             data: message.message.data(),
             id: message.message.id(),
         };
-        self.call(event, async |instance| {
+        let seconds = self.metrics.route(message.route);
+        self.call(seconds, event, async |instance| {
             let guest = instance.messages.as_ref().ok_or_else(no_such_export)?;
             let answer = guest.call_on_message(&mut instance.store, said).await?;
             Ok(answer.map_err(Refusal::from))
@@ -160,7 +175,7 @@ impl Plugin {
             peer: &peer,
             claims: request.claims.as_deref(),
         };
-        self.call(event, async |instance| {
+        self.call(self.metrics.upgrade(), event, async |instance| {
             let guest = instance.connections.as_ref().ok_or_else(no_such_export)?;
             let answer = guest.call_on_upgrade(&mut instance.store, said).await?;
             Ok(answer.map_err(|error| HttpRefusal {
@@ -177,7 +192,7 @@ impl Plugin {
     /// # Errors
     /// As [`Self::on_message`].
     pub async fn on_connect(&self, event: Event) -> Result<Result<(), Refusal>, CallError> {
-        self.call(event, async |instance| {
+        self.call(self.metrics.connect(), event, async |instance| {
             let guest = instance.connections.as_ref().ok_or_else(no_such_export)?;
             let answer = guest.call_on_connect(&mut instance.store).await?;
             Ok(answer.map_err(Refusal::from))
@@ -195,7 +210,7 @@ impl Plugin {
         code: u16,
         reason: &str,
     ) -> Result<(), CallError> {
-        self.call(event, async |instance| {
+        self.call(self.metrics.disconnect(), event, async |instance| {
             let guest = instance.connections.as_ref().ok_or_else(no_such_export)?;
             guest
                 .call_on_disconnect(&mut instance.store, code, reason)
@@ -208,26 +223,53 @@ impl Plugin {
     /// went.
     async fn call<R>(
         &self,
+        seconds: &Histogram,
         event: Event,
         function: impl AsyncFnOnce(&mut Instance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         if let Some(left) = self.health.quarantine() {
-            return Err(CallError::Unavailable(format!(
-                "in quarantine for {left:.1?} more (failures_in_row_max)"
-            )));
+            self.metrics.failed(Failure::Unavailable);
+            return Err(CallError::Unavailable {
+                reason: format!("in quarantine for {left:.1?} more"),
+                limit: Limit::FailuresInRowMax,
+            });
         }
+        let start = Instant::now();
         let called = self.call_instance(event, function).await;
+        seconds.record(start.elapsed());
         match &called {
             Ok(_) => self.health.went_well(),
-            Err(CallError::Unavailable(_)) => {}
-            Err(CallError::TimedOut(_) | CallError::Failed(_)) => {
-                if let Some(length) = self.health.failed() {
-                    let plugin = &self.manifest.name;
-                    tracing::error!(%plugin, ?length, "quarantined (failures_in_row_max): its events are answered 503");
-                }
-            }
+            Err(error) => self.count_failure(error),
         }
         called
+    }
+
+    fn count_failure(&self, error: &CallError) {
+        let metrics = &self.pool.engine().metrics;
+        match error {
+            CallError::Unavailable { limit, .. } => {
+                metrics.reached(*limit);
+                self.metrics.failed(Failure::Unavailable);
+                return;
+            }
+            CallError::TimedOut(limit) => {
+                metrics.reached(*limit);
+                self.metrics.failed(Failure::Timeout);
+            }
+            CallError::Failed(_) => self.metrics.failed(Failure::Trap),
+        }
+        if let Some(length) = self.health.failed() {
+            let limits = self.limits();
+            metrics.reached(Limit::FailuresInRowMax);
+            if length == limits.quarantine_min {
+                metrics.reached(Limit::QuarantineMin);
+            }
+            if length == limits.quarantine_max {
+                metrics.reached(Limit::QuarantineMax);
+            }
+            let plugin = &self.manifest.name;
+            tracing::error!(%plugin, ?length, "quarantined (failures_in_row_max): its events are answered 503");
+        }
     }
 
     /// Calls a function of an instance for an event, within the event's limits. The instance survives only what
@@ -258,9 +300,11 @@ impl Plugin {
                 self.pool.give_back(lease);
                 Ok(answer)
             }
-            Ok(Err(error)) if error.is::<OutOfCpu>() => Err(CallError::TimedOut("event_cpu_max")),
+            Ok(Err(error)) if error.is::<OutOfCpu>() => {
+                Err(CallError::TimedOut(Limit::EventCpuMax))
+            }
             Ok(Err(error)) => Err(CallError::Failed(cause_of(&error))),
-            Err(_) => Err(CallError::TimedOut("event_wall_max")),
+            Err(_) => Err(CallError::TimedOut(Limit::EventWallMax)),
         }
     }
 }
@@ -306,17 +350,27 @@ impl From<HandlerError> for Refusal {
 impl From<Unavailable> for CallError {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
-            Unavailable::Failed(error) if error.is::<OutOfCpu>() => Self::TimedOut("event_cpu_max"),
+            Unavailable::Failed(error) if error.is::<OutOfCpu>() => {
+                Self::TimedOut(Limit::EventCpuMax)
+            }
             Unavailable::Failed(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-                Self::Unavailable("no room for another instance (instances_max)".to_owned())
+                Self::Unavailable {
+                    reason: "no room for another instance".to_owned(),
+                    limit: Limit::InstancesMax,
+                }
             }
             Unavailable::Failed(error) => {
                 Self::Failed(format!("cannot instantiate: {}", cause_of(&error)))
             }
-            Unavailable::StartTimedOut => Self::TimedOut("event_wall_max"),
-            Unavailable::TimedOut | Unavailable::QueueFull => {
-                Self::Unavailable(unavailable.to_string())
-            }
+            Unavailable::StartTimedOut => Self::TimedOut(Limit::EventWallMax),
+            Unavailable::TimedOut => Self::Unavailable {
+                reason: unavailable.to_string(),
+                limit: Limit::InstanceWaitMax,
+            },
+            Unavailable::QueueFull => Self::Unavailable {
+                reason: unavailable.to_string(),
+                limit: Limit::WaitingEventsMax,
+            },
         }
     }
 }

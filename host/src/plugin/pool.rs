@@ -17,6 +17,7 @@ use super::guest_log::GuestLog;
 use super::manifest::{Manifest, Mode};
 use super::meter::Metered;
 use super::state::State;
+use crate::config::Limit;
 
 /// A plugin's instances.
 pub(super) struct Pool {
@@ -28,7 +29,9 @@ pub(super) struct Pool {
     mode: Mode,
     /// The last one given back is taken first: its memory is still in the caches, and the others grow old unused.
     idle: Mutex<Vec<Instance>>,
-    /// One for each instance that may be in use.
+    /// How many may be in use.
+    size: usize,
+    /// One for each of them.
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
@@ -46,9 +49,9 @@ pub(super) struct Instance {
 /// Why there is no instance.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unavailable {
-    #[error("no instance became free (instances_per_plugin_max, instance_wait_max)")]
+    #[error("no instance became free")]
     TimedOut,
-    #[error("too many events wait for an instance (waiting_events_max)")]
+    #[error("too many events wait for an instance")]
     QueueFull,
     #[error("cannot instantiate: {0:#}")]
     Failed(wasmtime::Error),
@@ -82,6 +85,7 @@ impl Pool {
             name: manifest.name.clone(),
             mode: manifest.mode,
             idle: Mutex::default(),
+            size: instances,
             permits,
             waiting: AtomicUsize::new(0),
         }
@@ -107,8 +111,17 @@ impl Pool {
             let old = idle.partition_point(|instance| now - instance.idle_since >= idle_max);
             idle.drain(..old).collect()
         };
+        for _ in &retired {
+            self.engine.metrics.reached(Limit::InstanceIdleMax);
+        }
         // Without the lock: to drop an instance unmaps its memory.
         drop(retired);
+    }
+
+    /// How many instances are in use, and how many are not.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let free = self.permits.available_permits();
+        (self.size.saturating_sub(free), self.idle.lock().len())
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -139,6 +152,7 @@ impl Pool {
 
     async fn wait(&self) -> Result<SemaphorePermit<'_>, Unavailable> {
         let limits = &self.engine.limits;
+        self.engine.metrics.reached(Limit::InstancesPerPluginMax);
         let place = Waiting::new(&self.waiting);
         if place.number > limits.waiting_events_max {
             return Err(Unavailable::QueueFull);
@@ -151,8 +165,12 @@ impl Pool {
 
     async fn instantiate(&self) -> wasmtime::Result<Instance> {
         let limits = Arc::clone(&self.engine.limits);
-        let log = GuestLog::new(&self.name, limits.log_line_bytes_max);
-        let state = State::new(Arc::clone(&limits), log);
+        let log = GuestLog::new(
+            &self.name,
+            limits.log_line_bytes_max,
+            self.engine.metrics.clone(),
+        );
+        let state = State::new(&self.engine, log);
         // A guest's start-up is the event's that needs the instance.
         state.log.begin(limits.log_lines_per_event_max);
         state.meter.start(limits.event_cpu_max);
@@ -189,13 +207,19 @@ impl Pool {
         instance.store.data_mut().end();
         instance.events += 1;
         let limits = &self.engine.limits;
+        let metrics = &self.engine.metrics;
         let is_kept = match self.mode {
             Mode::Fresh => false,
             Mode::Singleton => true,
-            Mode::Pooled => {
-                instance.events < limits.events_per_instance_max
-                    && instance.store.data().memory.bytes() <= limits.instance_memory_mark
+            Mode::Pooled if instance.events >= limits.events_per_instance_max => {
+                metrics.reached(Limit::EventsPerInstanceMax);
+                false
             }
+            Mode::Pooled if instance.store.data().memory.bytes() > limits.instance_memory_mark => {
+                metrics.reached(Limit::InstanceMemoryMark);
+                false
+            }
+            Mode::Pooled => true,
         };
         if is_kept {
             instance.idle_since = Instant::now();

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
+use super::engine::Engine;
 use super::guest_log::GuestLog;
 use super::meter::{Meter, Turn};
-use crate::config::Limits;
+use crate::config::{Limit, Limits};
 use crate::hub::{Connection, Hub, Request};
+use crate::metrics::Metrics;
 use crate::protocol::Message;
 
 /// Handles that a guest may hold at once: streams, clocks, polls. Language runtimes use a dozen.
@@ -20,6 +22,7 @@ const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 /// The data of an instance's store.
 pub(super) struct State {
     pub(super) limits: Arc<Limits>,
+    pub(super) metrics: Metrics,
     pub(super) log: GuestLog,
     pub(super) memory: Memory,
     pub(super) meter: Arc<Meter>,
@@ -32,7 +35,9 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(limits: Arc<Limits>, log: GuestLog) -> Self {
+    pub(super) fn new(engine: &Engine, log: GuestLog) -> Self {
+        let limits = Arc::clone(&engine.limits);
+        let metrics = engine.metrics.clone();
         let wasi = WasiCtx::builder()
             .stdout(log.clone())
             .stderr(log.clone())
@@ -43,10 +48,11 @@ impl State {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
-        let memory = Memory::new(limits.memory_bytes_max, limits.table_elements_max);
+        let memory = Memory::new(&limits, metrics.clone());
         let meter = Arc::new(Meter::new());
         Self {
             limits,
+            metrics,
             log,
             memory,
             meter,
@@ -170,14 +176,16 @@ pub(super) struct Memory {
     bytes: usize,
     bytes_max: usize,
     table_elements_max: usize,
+    metrics: Metrics,
 }
 
 impl Memory {
-    fn new(bytes_max: usize, table_elements_max: usize) -> Self {
+    fn new(limits: &Limits, metrics: Metrics) -> Self {
         Self {
             bytes: 0,
-            bytes_max,
-            table_elements_max,
+            bytes_max: limits.memory_bytes_max,
+            table_elements_max: limits.table_elements_max,
+            metrics,
         }
     }
 
@@ -198,6 +206,8 @@ impl ResourceLimiter for Memory {
         let allowed = bytes <= self.bytes_max;
         if allowed {
             self.bytes = bytes;
+        } else {
+            self.metrics.reached(Limit::MemoryBytesMax);
         }
         Ok(allowed)
     }
@@ -208,6 +218,10 @@ impl ResourceLimiter for Memory {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= self.table_elements_max)
+        let allowed = desired <= self.table_elements_max;
+        if !allowed {
+            self.metrics.reached(Limit::TableElementsMax);
+        }
+        Ok(allowed)
     }
 }

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::Host;
+use crate::config::Limit;
 use crate::dispatch::{self, UpgradeRefused};
 use crate::hub::Request;
 use crate::ws::upgrade;
@@ -46,10 +47,11 @@ impl Host {
             .serve_connection(TokioIo::new(stream), service);
         // Boxed, so that an open connection does not carry the room for it.
         let http = Box::pin(http.without_shutdown());
-        let parts = tokio::time::timeout(handshake_timeout, http)
-            .await
-            .ok()?
-            .ok()?;
+        let Ok(parts) = tokio::time::timeout(handshake_timeout, http).await else {
+            self.tenant.metrics.reached(Limit::HandshakeTimeout);
+            return None;
+        };
+        let parts = parts.ok()?;
         let (stream, read) = (parts.io.into_inner(), parts.read_buf);
         let request = accepted.lock().take()?;
         Some(Upgraded {
@@ -67,7 +69,9 @@ impl Host {
         accepted: &Mutex<Option<Request>>,
     ) -> Response<Full<Bytes>> {
         match request.uri.path() {
-            "/healthz" | "/readyz" => return answer(StatusCode::OK, "ok\n"),
+            "/healthz" => return answer(StatusCode::OK, "ok\n"),
+            "/readyz" if self.is_ready() => return answer(StatusCode::OK, "ok\n"),
+            "/readyz" => return answer(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
             path if path == self.config.load().path => {}
             _ => {
                 let page = self.pages.as_ref().and_then(|pages| pages(request));
@@ -79,6 +83,7 @@ impl Host {
             Err(error) => return refuse_upgrade(error),
         };
         if !has_place {
+            self.tenant.metrics.reached(Limit::ConnectionsMax);
             tracing::warn!(%peer, "connection refused (connections_max)");
             return answer(StatusCode::SERVICE_UNAVAILABLE, "at capacity\n");
         }

@@ -139,6 +139,7 @@ impl Live {
                 content,
                 plugin,
                 live,
+                is_known,
             } = Look::at(&self.files, engine, &file, stamp).await;
             let mut state = FileState {
                 stamp,
@@ -150,7 +151,7 @@ impl Live {
                 Ok(plugin) => Some(plugin),
                 Err(reason) => {
                     let is_young = stamp.is_some_and(|stamp| stamp.age() < SETTLED);
-                    if patience == Patience::UntilSettled && is_young {
+                    if patience == Patience::UntilSettled && is_young && !is_known {
                         is_unsettled = true;
                         // It is looked at anew.
                         (state.stamp, state.content) = (None, None);
@@ -229,6 +230,7 @@ impl Live {
             log_change(change, &live);
         }
         self.report(looked);
+        tenant.metrics.swapped(changes.len(), self.problems.len());
         changes
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Look {
     pub(super) plugin: Result<Arc<Plugin>, Reason>,
     /// What is live of this file, or of the one that was renamed to it.
     pub(super) live: Option<Arc<Plugin>>,
+    /// It was looked at before: nothing was loaded.
+    pub(super) is_known: bool,
 }
 
 impl Look {
@@ -52,6 +54,7 @@ impl Look {
                 content: known.content,
                 plugin,
                 live,
+                is_known: true,
             };
         }
         let bytes = match stamp {
@@ -68,6 +71,7 @@ impl Look {
                 content: None,
                 plugin: Err(error.into()),
                 live,
+                is_known: false,
             },
         }
     }
@@ -84,7 +88,9 @@ impl Look {
             .filter(|own| own.content == Some(content))
             .or_else(|| renamed(files, content));
         let live = own.or(known).and_then(|state| state.plugin.clone());
-        let plugin = match known.and_then(FileState::verdict) {
+        let verdict = known.and_then(FileState::verdict);
+        let is_known = verdict.is_some();
+        let plugin = match verdict {
             Some(plugin) => plugin,
             None => load_anew(engine, file, bytes, live.as_deref()).await,
         };
@@ -93,6 +99,7 @@ impl Look {
             content: Some(content),
             plugin,
             live,
+            is_known,
         }
     }
 }

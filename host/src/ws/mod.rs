@@ -16,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Limit;
 use crate::dispatch::{self, Answer};
-use crate::hub::{Connection, Request};
+use crate::hub::{Connection, Outbox, Request};
 use crate::protocol::{Close, CloseCode};
 use crate::tenant::{RoutesUsed, Tenant};
 use heartbeat::Heartbeat;
@@ -47,9 +48,10 @@ pub async fn serve<S>(
 {
     let limits = tenant.limits();
     let connection = tenant.hub.connect(request, &limits);
+    tenant.metrics.opened();
     let outbox = &connection.outbox;
     let heartbeat = Heartbeat::new(settings.heartbeat_interval, settings.heartbeat_timeout);
-    let mut socket = Socket::new(stream, read, &limits, heartbeat).await;
+    let mut socket = Socket::new(stream, read, &limits, heartbeat, tenant.metrics.clone()).await;
     // Others may be in force by the time that they are needed again.
     drop(limits);
 
@@ -78,10 +80,24 @@ pub async fn serve<S>(
     tracing::debug!(connection = %connection.id, code = close.code, reason = ?close.reason, "closed");
     // The plugins need not wait for the client's goodbye.
     let goodbye = socket.finish(&end, outbox, tenant.limits().close_timeout);
-    tokio::join!(
+    let (heard, ()) = tokio::join!(
         goodbye,
         dispatch::disconnect(tenant, &connection, &connected, &close)
     );
+    count_end(tenant, outbox, &close, heard);
+}
+
+/// Counts the limits that a connection came to its end by.
+fn count_end(tenant: &Tenant, outbox: &Outbox, close: &Close, heard: bool) {
+    if let Some(limit) = outbox.overflowed() {
+        tenant.metrics.reached(limit);
+    }
+    if close.code == CloseCode::TooLarge as u16 {
+        tenant.metrics.reached(Limit::MessageBytesMax);
+    }
+    if !heard {
+        tenant.metrics.reached(Limit::CloseTimeout);
+    }
 }
 
 /// Handles messages until the connection ends.
@@ -95,6 +111,7 @@ where
     loop {
         let answer = match socket.next(outbox).await {
             Ok(Incoming::Text(frame)) => {
+                tenant.metrics.received();
                 socket
                     .drive(
                         outbox,
@@ -102,7 +119,10 @@ where
                     )
                     .await
             }
-            Ok(Incoming::NotText) => dispatch::not_text(),
+            Ok(Incoming::NotText) => {
+                tenant.metrics.received();
+                dispatch::not_text()
+            }
             Err(end) => return end,
         };
         // A client that does not read gets no reply either; the outbox closes its connection.
@@ -114,6 +134,7 @@ where
             Answer::Malformed(frame) => {
                 let _ = outbox.push_reply(frame);
                 if malformed.is_one_too_many(tenant.limits().malformed_per_minute_max) {
+                    tenant.metrics.reached(Limit::MalformedPerMinuteMax);
                     outbox.close(Close::new(CloseCode::Policy, "too many malformed messages"));
                 }
             }

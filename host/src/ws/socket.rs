@@ -25,6 +25,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::heartbeat::{Beat, Heartbeat};
 use crate::config::Limits;
 use crate::hub::{Outbox, Taken};
+use crate::metrics::Metrics;
 use crate::protocol::{ABNORMAL, Close, CloseCode, NO_CODE};
 
 /// Tungstenite allocates it for each connection and zero-fills it before each read, so it is small: 4 KiB took
@@ -69,6 +70,7 @@ pub(super) enum End {
 pub(super) struct Socket<S> {
     stream: WebSocketStream<S>,
     heartbeat: Heartbeat,
+    metrics: Metrics,
     /// Read while a handler ran.
     ahead: Option<Incoming>,
     /// Given to tungstenite and not yet flushed.
@@ -81,7 +83,13 @@ pub(super) struct Socket<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Takes over a stream after its upgrade, with what was read of it beyond the request.
-    pub(super) async fn new(stream: S, read: Bytes, limits: &Limits, heartbeat: Heartbeat) -> Self {
+    pub(super) async fn new(
+        stream: S,
+        read: Bytes,
+        limits: &Limits,
+        heartbeat: Heartbeat,
+        metrics: Metrics,
+    ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(WRITE_BUFFER_BYTES)
@@ -98,6 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Self {
             stream,
             heartbeat,
+            metrics,
             ahead: None,
             unflushed: false,
             corked: 0,
@@ -241,6 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     fn queue(&mut self, batch: VecDeque<Bytes>) -> Result<(), Error> {
+        self.metrics.sent(batch.len());
         for frame in batch {
             Pin::new(&mut self.stream).start_send(Message::Frame(text_frame(frame)))?;
         }
@@ -248,8 +258,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Ok(())
     }
 
-    /// Says goodbye, for as long as the client may take to hear it.
-    pub(super) async fn finish(mut self, end: &End, outbox: &Outbox, close_timeout: Duration) {
+    /// Says goodbye, for as long as the client may take to hear it. Returns whether it was done by then.
+    pub(super) async fn finish(
+        mut self,
+        end: &End,
+        outbox: &Outbox,
+        close_timeout: Duration,
+    ) -> bool {
         let goodbye = async {
             match end {
                 End::Gone => Ok(()),
@@ -264,8 +279,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 End::ByHost => self.close_orderly(outbox).await,
             }
         };
-        // Whatever goes wrong here, the socket is dropped next.
-        let _ = timeout(close_timeout, goodbye).await;
+        // Whatever else goes wrong here, the socket is dropped next.
+        timeout(close_timeout, goodbye).await.is_ok()
     }
 
     /// What is queued, the close frame, and then the client's.
@@ -314,6 +329,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match poll_fn(|context| outbox.poll_take(context, &mut batch)).await {
                 Taken::Closing => return Ok(()),
                 Taken::Frames => {
+                    self.metrics.sent(batch.len());
                     let mut bytes = Vec::new();
                     for frame in batch {
                         text_frame(frame).format(&mut bytes)?;

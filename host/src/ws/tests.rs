@@ -17,6 +17,7 @@ use super::{Settings, serve};
 use crate::cluster::LocalBus;
 use crate::config::Limits;
 use crate::hub::{Hub, Request};
+use crate::metrics::Metrics;
 use crate::tenant::Tenant;
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -28,7 +29,7 @@ async fn connect(
     limits: Limits,
 ) -> (WebSocketStream<DuplexStream>, JoinHandle<()>, Arc<Tenant>) {
     let hub = Hub::new("a", Arc::new(LocalBus::new()));
-    let tenant = Arc::new(Tenant::new(hub, limits));
+    let tenant = Arc::new(Tenant::new(hub, limits, Metrics::new()));
     let (client, server) = tokio::io::duplex(buffer);
     let served = Arc::clone(&tenant);
     let request = Request {

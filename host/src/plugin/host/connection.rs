@@ -1,6 +1,7 @@
 //! The `connection` import.
 
 use super::{close, denied, limit};
+use crate::config::Limit;
 use crate::hub::{Connection, Refused};
 use crate::plugin::bindings::wardroom::plugin::connection::{
     Host, UpgradeRequestResult, Visibility,
@@ -25,7 +26,7 @@ impl Host for State {
             .push(frame)
             .map_err(|refused| match refused {
                 Refused::Closing => HostError::Closed,
-                Refused::Overflow => limit("outbox_bytes_max, outbox_messages_max"),
+                Refused::Overflow(reached) => limit(reached),
             })
     }
 
@@ -63,7 +64,7 @@ impl Host for State {
         let set = self
             .connection()?
             .set_attribute(&name, value, public, bytes_max);
-        set.map_err(|_| limit("attributes_bytes_max"))
+        set.map_err(|_| self.reached(Limit::AttributesBytesMax))
     }
 
     fn request(&mut self) -> UpgradeRequestResult {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::bindings::wardroom::plugin::types::{self, HostError, Push};
 use super::state::{Event, State};
+use crate::config::Limit;
 use crate::hub::RoomName;
 use crate::protocol::{
     Close, PATH_BYTES_MAX, PushFrame, check_json, is_event_name, normalise_path,
@@ -24,8 +25,8 @@ fn denied() -> HostError {
     HostError::Denied("only while an event is handled, not in describe".to_owned())
 }
 
-fn limit(key: &str) -> HostError {
-    HostError::Limit(key.to_owned())
+fn limit(limit: Limit) -> HostError {
+    HostError::Limit(limit.key().to_owned())
 }
 
 impl State {
@@ -33,7 +34,8 @@ impl State {
     fn pushing(&mut self) -> Result<&mut Event, HostError> {
         let event = self.event.as_mut().ok_or_else(denied)?;
         if event.pushes >= self.limits.pushes_per_event_max {
-            return Err(limit("pushes_per_event_max"));
+            self.metrics.reached(Limit::PushesPerEventMax);
+            return Err(limit(Limit::PushesPerEventMax));
         }
         event.pushes += 1;
         Ok(event)
@@ -45,9 +47,16 @@ impl State {
 
     fn check_push_size(&self, frame: &Bytes) -> Result<(), HostError> {
         if frame.len() > self.limits.push_bytes_max {
-            return Err(HostError::TooLarge("push_bytes_max".to_owned()));
+            self.metrics.reached(Limit::PushBytesMax);
+            return Err(HostError::TooLarge(Limit::PushBytesMax.key().to_owned()));
         }
         Ok(())
+    }
+
+    /// A limit was reached: the guest is told which.
+    fn reached(&self, limit: Limit) -> HostError {
+        self.metrics.reached(limit);
+        self::limit(limit)
     }
 
     /// A push that the guest made up, encoded.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{check_data, check_event, limit, room_name};
+use super::{check_data, check_event, room_name};
+use crate::config::Limit;
 use crate::hub::{Connection, JoinError, RoomName};
 use crate::plugin::bindings::wardroom::plugin::rooms::{BroadcastOptions, Host};
 use crate::plugin::bindings::wardroom::plugin::types::HostError;
@@ -18,7 +19,7 @@ impl Host for State {
         let result = joining.await;
         result.map_err(|error| match error {
             JoinError::Closed => HostError::Closed,
-            JoinError::TooManyRooms => limit("rooms_per_connection_max"),
+            JoinError::TooManyRooms => self.reached(Limit::RoomsPerConnectionMax),
         })
     }
 

@@ -1,0 +1,165 @@
+//! The admin listener: what an operator and a monitoring system ask of a host.
+//!
+//! Health is for everyone; all else needs the token, and a `Host` that no web page can forge. Answers are JSON, but
+//! for metrics. Knows the host by its public functions alone.
+
+mod answer;
+mod plugins;
+mod token;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use hyper::http::request::Parts;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::server::{Host, Patience};
+use answer::Answer;
+
+pub use token::Token;
+
+/// Connections at once: a few people and a scraper or two.
+const CONNECTIONS_MAX: usize = 64;
+/// For the head of a request.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait before accepting again after an error.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+
+/// Answers on a listener for as long as it is polled.
+pub async fn serve(host: Arc<Host>, listener: TcpListener, token: Token) {
+    let admin = Arc::new(Admin { host, token });
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let admin = Arc::clone(&admin);
+                tokio::spawn(async move {
+                    admin.connection(stream).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::error!(%error, "the admin listener cannot accept");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+struct Admin {
+    host: Arc<Host>,
+    token: Token,
+}
+
+impl Admin {
+    async fn connection(&self, stream: TcpStream) {
+        let service = service_fn(|request: hyper::Request<Incoming>| async move {
+            // No request has a body that is read.
+            let (request, _) = request.into_parts();
+            Ok::<_, Infallible>(self.answer(&request).await.into_response())
+        });
+        let serving = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .serve_connection(TokioIo::new(stream), service);
+        // A client that goes away in the middle is its own business.
+        let _ = serving.await;
+    }
+
+    async fn answer(&self, request: &Parts) -> Answer {
+        let path = request.uri.path();
+        match path {
+            "/healthz" => return Answer::text("ok\n"),
+            "/readyz" if self.host.is_ready() => return Answer::text("ok\n"),
+            "/readyz" => return Answer::unavailable("not ready\n"),
+            _ => {}
+        }
+        if !is_for_us(&request.headers) {
+            return Answer::error(421, "the Host header must be an IP address or localhost");
+        }
+        if !self.token.is_in(&request.headers) {
+            return Answer::unauthorised();
+        }
+        match (&request.method, path) {
+            (&Method::GET, "/metrics") => Answer::text(&self.host.metrics_text()),
+            (&Method::GET, "/api/plugins") => Answer::json(&plugins::describe(&self.host).await),
+            (&Method::POST, "/api/reload") => self.reload().await,
+            (_, "/metrics" | "/api/plugins") => Answer::wrong_method("GET"),
+            (_, "/api/reload") => Answer::wrong_method("POST"),
+            _ => Answer::error(404, "there is no such resource"),
+        }
+    }
+
+    async fn reload(&self) -> Answer {
+        match self.host.refresh(Patience::None).await {
+            Ok(refreshed) => Answer::json(&json!({
+                "changes": plugins::changes(&refreshed.changes),
+                "problems": plugins::problems(&refreshed.problems),
+            })),
+            Err(error) => Answer::error(500, &error.to_string()),
+        }
+    }
+}
+
+/// Whether a request was meant for this listener. A page that has its own name point here (DNS rebinding) can make a
+/// browser send requests, but not with another name than its own.
+fn is_for_us(headers: &HeaderMap) -> bool {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let Some(authority) = host.and_then(|host| host.parse::<hyper::http::uri::Authority>().ok())
+    else {
+        return false;
+    };
+    let name = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_no_page_can_have_are_ours() {
+        let is_ours = |host: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            is_for_us(&headers)
+        };
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:3001",
+            "[::1]:3001",
+            "localhost:3001",
+            "LocalHost",
+            "10.0.0.7:1",
+        ] {
+            assert!(is_ours(host), "{host}");
+        }
+        for host in [
+            "example.com",
+            "localhost.example.com:3001",
+            "127.0.0.1.example.com",
+            "",
+            "a b",
+        ] {
+            assert!(!is_ours(host), "{host}");
+        }
+        assert!(!is_for_us(&HeaderMap::new()));
+    }
+}
