@@ -27,7 +27,7 @@ use crate::cluster::Bus;
 use crate::config::{Config, ConfigError};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::plugin::{Engine, EngineError};
+use crate::plugin::{Cache, Compile, Engine, EngineError};
 use crate::protocol::{Close, CloseCode};
 use crate::tenant::Tenant;
 use crate::ws::{self, Settings};
@@ -105,7 +105,7 @@ impl Host {
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let metrics = Metrics::new();
-        let engine = Engine::new(&config.limits, metrics.clone())?;
+        let engine = set_up_engine(&config, metrics.clone())?;
         let hub = Hub::new(&config.node, bus);
         let tenant = Tenant::new(hub, config.limits.clone(), metrics);
         Ok(Self {
@@ -281,6 +281,27 @@ impl Host {
             heartbeat_interval: config.heartbeat_interval,
             heartbeat_timeout: config.heartbeat_timeout,
             stopping: self.stopping.clone(),
+        }
+    }
+}
+
+/// The sandbox, with its compiler and its cache. A folder that cannot be trusted costs time at the next start, which is
+/// no reason not to start.
+fn set_up_engine(config: &Config, metrics: Metrics) -> Result<Engine, EngineError> {
+    let compile = config
+        .compiler
+        .clone()
+        .map_or(Compile::Here, Compile::Child);
+    let engine = Engine::new(&config.limits, metrics)?.compiling(compile);
+    let Some(folder) = &config.cache else {
+        tracing::info!("compiled code is not kept: no folder is configured (cache)");
+        return Ok(engine);
+    };
+    match Cache::open(folder, config.limits.cache_bytes_max) {
+        Ok(cache) => Ok(engine.caching(cache)),
+        Err(error) => {
+            tracing::warn!("compiled code is not kept, every start compiles: {error}");
+            Ok(engine)
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! cargo build --release
-//! cargo bench -p wardroom-tests --bench server -- rpc --seconds 3 --rounds 5
+//! cargo run --release -p wardroom-bench -- rpc --seconds 3 --rounds 5
 //! ```
 
 mod client;
@@ -38,7 +38,7 @@ const OVERHEAD_MAX: Duration = Duration::from_secs(120);
 
 /// Measures the server's CPU time per operation.
 #[derive(Debug, Parser)]
-#[command(name = "server")]
+#[command(name = "wardroom-bench")]
 struct Args {
     /// What to measure.
     #[arg(value_enum, default_value = "all")]
@@ -65,9 +65,6 @@ struct Args {
     /// A folder with the example plugins as components; they are built when it is not given.
     #[arg(long)]
     plugins: Option<PathBuf>,
-    /// Given by `cargo bench`.
-    #[arg(long, hide = true)]
-    bench: bool,
     /// Be the native peer.
     #[arg(long, hide = true)]
     serve_native: Option<Variant>,
@@ -233,11 +230,7 @@ struct Wardroom {
 impl Wardroom {
     /// Builds the plugins when none were given.
     fn find(args: &Args, own: &Path) -> Result<Self> {
-        // this binary is target/release/deps/server-HASH
-        let release = own
-            .ancestors()
-            .nth(2)
-            .context("this binary is in no target folder")?;
+        let release = own.parent().context("this binary is in no target folder")?;
         let binary = args
             .wardroom
             .clone()
@@ -252,7 +245,7 @@ impl Wardroom {
             .clone()
             .unwrap_or_else(|| release.join("bench-plugins"));
         if args.plugins.is_none() {
-            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
             let status = Command::new(&binary)
                 .arg("build")
                 .arg(sources)

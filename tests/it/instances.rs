@@ -108,6 +108,7 @@ async fn instance_idle_max() {
     let events = async |idle: Duration| {
         let server = TestServer::start(&[puppet()], |config| {
             config.limits.instance_idle_max = idle;
+            config.limits.events_per_instance_max = 100;
         })
         .unwrap();
         let mut client = server.connect("A").await.unwrap();

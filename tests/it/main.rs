@@ -12,6 +12,8 @@
 )]
 
 mod admin;
+mod cache;
+mod compile;
 mod configuration;
 mod documented;
 mod faults;

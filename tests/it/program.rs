@@ -7,7 +7,7 @@ use wardroom_tests::binary::{Program, run};
 use wardroom_tests::{Plugin, guests, http};
 
 /// The host's own `main`, or another build of it that `WARDROOM` names.
-fn wardroom() -> String {
+pub(crate) fn wardroom() -> String {
     let built = env!("CARGO_BIN_EXE_wardroom-tested");
     std::env::var("WARDROOM").unwrap_or_else(|_| built.to_owned())
 }

@@ -72,6 +72,8 @@ impl Invocation {
         command
             .args(&self.arguments)
             .env("NO_COLOR", "1")
+            // Not in the cache of whoever runs the tests.
+            .env("XDG_CACHE_HOME", guests::target_dir().join("guests/cache"))
             .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .kill_on_drop(true);

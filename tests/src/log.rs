@@ -24,6 +24,13 @@ impl Log {
             .into_owned()
     }
 
+    /// Adds a line of the harness's own.
+    pub fn note(&self, line: &str) {
+        let mut text = self.0.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.extend_from_slice(line.as_bytes());
+        text.push(b'\n');
+    }
+
     /// The lines that contain all of these.
     #[must_use]
     pub fn lines_with(&self, parts: &[&str]) -> Vec<String> {

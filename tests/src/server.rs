@@ -1,7 +1,8 @@
 //! A host in this process, on threads of its own, with a log of its own.
 
-use crate::{Client, Plugin, Refusal, WAIT, log::Log};
+use crate::{Client, Plugin, Refusal, WAIT, guests, log::Log};
 use anyhow::Context as _;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +52,8 @@ impl TestServer {
         let address = listener.local_addr()?;
         config.listen = address;
         let log = Log::default();
+        let retirement = config.limits.events_per_instance_max;
+        log.note(&format!("events_per_instance_max = {retirement}"));
         let (shutdown, stopped) = oneshot::channel::<()>();
         let (end, ended) = channel();
         let failure = Arc::new(Mutex::new(None));
@@ -162,12 +165,23 @@ fn defaults() -> Config {
         node: "here".to_owned(),
         ..Config::default()
     };
+    // What a test needs compiled, another one has mostly compiled before.
+    config.cache = Some(guests::target_dir().join("guests/host-cache"));
+    config.limits.events_per_instance_max = retirement();
     config.limits.instances_max = 64;
     config.limits.instances_per_plugin_max = 16;
     config.limits.event_cpu_max = Duration::from_secs(1);
     config.limits.describe_cpu_max = Duration::from_secs(10);
     config.limits.instance_wait_max = WAIT;
+    config.limits.compile_wall_max = WAIT * 15;
     config
+}
+
+/// After how many events instances are replaced: another number at each start, so that no test and no plugin comes to
+/// rely on meeting the same instance twice. The log of a test that fails has it.
+fn retirement() -> u32 {
+    let random = RandomState::new().build_hasher().finish();
+    [1, 2, 3, 7, 20, 100_000][(random % 6) as usize]
 }
 
 struct Host {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use serde_json::{Value, json};
 
-use super::{Configured, say};
+use super::{Configured, say, with_program};
 use crate::cluster::LocalBus;
 use crate::config::{Config, Effective};
 use crate::server::Host;
@@ -54,7 +54,7 @@ impl Check {
 
 /// Loads each file as `serve` would, and throws it away again.
 async fn judge(config: &Config) -> anyhow::Result<Vec<(PathBuf, Verdict)>> {
-    let host = Host::new(config.clone(), Arc::new(LocalBus::new()))?;
+    let host = Host::new(with_program(config.clone()), Arc::new(LocalBus::new()))?;
     host.load_plugins().await?;
     let files = host.files().await.into_iter();
     let judged = files.map(|entry| {

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::serve::bind;
-use super::{Listen, StopSignals, build, say};
+use super::{Listen, StopSignals, build, say, with_program};
 use crate::cluster::LocalBus;
 use crate::config::{ConfigFile, Flags, Sources};
 use crate::server::{Host, Pages};
@@ -56,7 +56,7 @@ impl Dev {
                 ..Flags::default()
             },
         };
-        let mut config = sources.load()?.config;
+        let mut config = with_program(sources.load()?.config);
         // Watching begins before building, so that no change falls between the two.
         let (watcher, changes) = watch(&self.folder)?;
         // There is no sense in serving what never built.

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::say;
+use super::{own_program, say};
 use crate::config::Limits;
 use crate::metrics::Metrics;
-use crate::plugin::{Engine, Inspection, Manifest, inspect};
+use crate::plugin::{Compile, Engine, Inspection, Manifest, inspect};
 
 /// Say what a plugin is: its manifest, imports and exports
 ///
@@ -33,7 +33,9 @@ impl Inspect {
             instances_per_plugin_max: 1,
             ..Limits::default()
         };
-        let inspection = inspect(&Engine::new(&limits, Metrics::new())?, &name, bytes).await;
+        let compile = own_program().map_or(Compile::Here, Compile::Child);
+        let engine = Engine::new(&limits, Metrics::new())?.compiling(compile);
+        let inspection = inspect(&engine, &name, bytes).await;
         if self.json {
             say(&serde_json::to_string_pretty(&as_json(&inspection))?)?;
         } else {

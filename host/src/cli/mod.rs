@@ -5,6 +5,7 @@
 
 mod build;
 mod check;
+mod compile;
 mod dev;
 mod inspect;
 mod serve;
@@ -18,7 +19,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{ConfigError, ConfigFile, Flags, Sources};
+use crate::config::{Config, ConfigError, ConfigFile, Flags, Sources};
 use crate::server::ServerError;
 
 /// A WebSocket server whose rooms are guarded by sandboxed plugins.
@@ -45,6 +46,8 @@ enum Command {
     Check(check::Check),
     Build(build::Build),
     Inspect(inspect::Inspect),
+    #[command(hide = true)]
+    Compile(compile::Compile),
 }
 
 /// What `serve` and `check` read their configuration from. Values without a default here have it in [`crate::Config`];
@@ -86,10 +89,53 @@ impl Configured {
     }
 }
 
+/// What a program knows that a library does not: where to keep compiled code, if no file says so, and how to compile in
+/// a process of its own.
+fn with_program(config: Config) -> Config {
+    Config {
+        cache: config.cache.or_else(cache_folder),
+        compiler: own_program(),
+        ..config
+    }
+}
+
+/// Where this user's programs keep what they can make again: `wardroom` in `XDG_CACHE_HOME` or `~/.cache`. A service
+/// may have neither.
+fn cache_folder() -> Option<PathBuf> {
+    // By its specification, a relative path is none.
+    let absolute = |name| {
+        let folder = PathBuf::from(std::env::var_os(name)?);
+        folder.is_absolute().then_some(folder)
+    };
+    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    Some(caches.join("wardroom"))
+}
+
+/// This program, to compile with. Where the system has a link to what runs, that is it: at its path there may be
+/// another version by now.
+fn own_program() -> Option<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        return Some(running);
+    }
+    match std::env::current_exe() {
+        Ok(program) => Some(program),
+        Err(error) => {
+            tracing::warn!(
+                "compiling without limits: the path of this program is unknown: {error}"
+            );
+            None
+        }
+    }
+}
+
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::Compile(command) = &cli.command {
+        return command.run();
+    }
     start_log(&cli.command);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -105,6 +151,8 @@ pub fn main() -> ExitCode {
             Command::Check(command) => command.run().await,
             Command::Build(command) => command.run().await,
             Command::Inspect(command) => command.run().await,
+            // It has returned above.
+            Command::Compile(_) => Ok(()),
         }
     });
     // Not waited for: a compilation that nobody needs any more may still run.

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use super::{Configured, StopSignals, say};
+use super::{Configured, StopSignals, say, with_program};
 use crate::admin::{self, Token};
 use crate::cluster::LocalBus;
 use crate::config::{Config, ConfigFile, Sources};
@@ -36,8 +36,9 @@ impl Serve {
         let hangups = signal(SignalKind::hangup())?;
         let stopping = StopSignals::listen()?;
         let address = effective.config.listen;
-        let admin = Admin::bind(&effective.config).await?;
-        let host = Arc::new(Host::new(effective.config, Arc::new(LocalBus::new()))?);
+        let config = with_program(effective.config);
+        let admin = Admin::bind(&config).await?;
+        let host = Arc::new(Host::new(config, Arc::new(LocalBus::new()))?);
         host.load_plugins().await?;
         let listener = bind(address).await?;
         let ready = format!("ready listen={}", listener.local_addr()?);
@@ -109,7 +110,7 @@ async fn reload_on(mut hangups: Signal, host: Arc<Host>, sources: Sources) {
 async fn reload(host: &Host, sources: &Sources) -> Result<(), ReloadError> {
     let effective = tokio::task::block_in_place(|| sources.load())?;
     // What is wrong with files is in the log by then.
-    host.reload(effective.config).await.map(drop)
+    host.reload(with_program(effective.config)).await.map(drop)
 }
 
 pub(super) async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

@@ -34,7 +34,8 @@ macro_rules! keys {
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
-                let Config { $($field,)+ limits } = config;
+                // Which program compiles is not said in a file.
+                let Config { $($field,)+ compiler: _, limits } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Limit(limit) => limits.get(limit),
@@ -96,8 +97,8 @@ impl Key {
         format!("{PREFIX}{name}")
     }
 
-    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, or address
-    /// space was reserved for it.
+    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache was
+    /// opened with it, or address space was reserved for it.
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self {
@@ -107,9 +108,12 @@ impl Key {
             | Self::Plugins
             | Self::Cache
             | Self::Node
-            | Self::Limit(Limit::InstancesMax | Limit::MemoryBytesMax | Limit::TableElementsMax) => {
-                true
-            }
+            | Self::Limit(
+                Limit::InstancesMax
+                | Limit::MemoryBytesMax
+                | Limit::TableElementsMax
+                | Limit::CacheBytesMax,
+            ) => true,
             Self::AdminToken
             | Self::Watch
             | Self::HeartbeatInterval

@@ -196,6 +196,18 @@ limits! {
 
     /// CPU time of a plugin's `describe`, its start-up included.
     DescribeCpuMax describe_cpu_max: Duration as Time = Duration::from_secs(1), at least Duration::from_millis(1);
+
+    /// How long a [`Config::compiler`](crate::Config::compiler) may take for one component; then it is killed, and the
+    /// plugin is not loaded.
+    CompileWallMax compile_wall_max: Duration as Time = Duration::from_secs(30), at least Duration::from_millis(1);
+
+    /// Bytes that a [`Config::compiler`](crate::Config::compiler) may allocate. One that needs more ends, and the
+    /// plugin is not loaded.
+    CompileMemoryMax compile_memory_max: usize as Bytes = 2048 * MIB, at least 1;
+
+    /// Bytes of compiled code in [`Config::cache`](crate::Config::cache). When there are more, what was not used for
+    /// longest is removed.
+    CacheBytesMax cache_bytes_max: usize as Bytes = 1024 * MIB;
 }
 
 #[cfg(test)]

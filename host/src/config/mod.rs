@@ -58,8 +58,13 @@ pub struct Config {
     pub path: String,
     /// The folder whose `*.wasm` files are the plugins.
     pub plugins: PathBuf,
-    /// The folder for compiled plugins; `None` compiles them at each start.
+    /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
+    /// this user's alone. `None` keeps none.
     pub cache: Option<PathBuf>,
+    /// The program that compiles plugins in a process of its own, which can be killed: the `wardroom` binary of this
+    /// version. `None` compiles in this process, where neither time nor memory of a compilation is limited. No file
+    /// names it.
+    pub compiler: Option<PathBuf>,
     /// Whether the folder of plugins is watched, and what changes in it becomes live.
     pub watch: bool,
     /// This host's name in query answers and on the bus.
@@ -83,6 +88,7 @@ impl Default for Config {
             path: "/ws".to_owned(),
             plugins: PathBuf::from("plugins"),
             cache: None,
+            compiler: None,
             watch: true,
             node: "wardroom".to_owned(),
             heartbeat_interval: Duration::from_secs(30),

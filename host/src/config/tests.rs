@@ -92,6 +92,7 @@ event_cpu_max = "20ms"
         heartbeat_interval: Duration::ZERO,
         heartbeat_timeout: Duration::from_secs(90),
         drain: Duration::from_secs(60),
+        compiler: None,
         limits: Limits {
             connections_max: 16,
             message_bytes_max: 65_536,

@@ -10,6 +10,8 @@ use wasmtime::{
 };
 
 use super::bindings::wardroom::plugin as imports;
+use super::cache::Cache;
+use super::compile::Compile;
 use super::meter::{OutOfCpu, Turn};
 use super::state::State;
 use crate::config::Limits;
@@ -29,6 +31,10 @@ pub struct Engine {
     pub(super) linker: Arc<Linker<State>>,
     pub(super) limits: Arc<Limits>,
     pub(super) metrics: Metrics,
+    pub(super) compile: Compile,
+    pub(super) cache: Option<Arc<Cache>>,
+    /// Permits to compile.
+    pub(super) compilations: Arc<Semaphore>,
     /// Permits to go on for guests that have used up a tick: see [`Turn`].
     long_running: Arc<Semaphore>,
 }
@@ -44,7 +50,8 @@ pub struct EngineError {
 }
 
 impl Engine {
-    /// Sets up the sandbox: reserves the address space, and starts the clock, which ends with the engine.
+    /// Sets up the sandbox: reserves the address space, and starts the clock, which ends with the engine. It compiles
+    /// in this process and keeps no compiled code.
     ///
     /// # Errors
     /// When the operating system refuses the address space.
@@ -55,8 +62,25 @@ impl Engine {
         })
     }
 
+    /// The same, compiling in another way.
+    #[must_use]
+    pub fn compiling(self, compile: Compile) -> Self {
+        Self { compile, ..self }
+    }
+
+    /// The same, keeping compiled code.
+    #[must_use]
+    pub fn caching(self, cache: Cache) -> Self {
+        Self {
+            cache: Some(Arc::new(cache)),
+            ..self
+        }
+    }
+
     fn build(limits: &Limits, metrics: Metrics) -> wasmtime::Result<Self> {
-        let engine = wasmtime::Engine::new(&configuration(limits))?;
+        let mut config = code_configuration();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+        let engine = wasmtime::Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         imports::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
@@ -73,6 +97,11 @@ impl Engine {
             linker: Arc::new(linker),
             limits: Arc::new(limits.clone()),
             metrics,
+            compile: Compile::Here,
+            cache: None,
+            // Each uses all cores where it can; but a function is compiled by one thread, and a bomb is a function:
+            // whoever sets one off leaves half of the machine to those who compile something else.
+            compilations: Arc::new(Semaphore::new((threads / 2).max(1))),
             long_running,
         })
     }
@@ -120,7 +149,26 @@ impl std::fmt::Debug for Engine {
     }
 }
 
-fn configuration(limits: &Limits) -> Config {
+/// An engine that compiles for the host's, and runs nothing: it reserves no address space, so that it can live within
+/// a limit of memory.
+pub(super) fn for_compiling() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&code_configuration())
+}
+
+/// All settings that the code depends on, and none that it does not: how instances are allocated is no part of it. A
+/// test holds that the code of an engine with no more than these is code for the host's.
+fn code_configuration() -> Config {
+    let mut config = Config::new();
+    config
+        // Without it a warm call costs half of what it costs with it, and nothing here needs it: handlers that
+        // await will run on an engine of their own.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .memory_init_cow(true);
+    config
+}
+
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     let instances = limits.instances_max;
     pool.total_component_instances(instances)
@@ -133,15 +181,7 @@ fn configuration(limits: &Limits) -> Config {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_memory_size(limits.memory_bytes_max)
         .table_elements(limits.table_elements_max);
-    let mut config = Config::new();
-    config
-        // Without it a warm call costs half of what it costs with it, and nothing here needs it: handlers that
-        // await will run on an engine of their own.
-        .concurrency_support(false)
-        .epoch_interruption(true)
-        .memory_init_cow(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    config
+    pool
 }
 
 /// Advances the engine's epoch for as long as the engine lives.

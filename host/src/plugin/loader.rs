@@ -1,4 +1,4 @@
-//! From a file's bytes to a plugin: compile, check what it imports, ask what it is, check that too.
+//! From a file's bytes to a plugin: get its code, check what it imports, ask what it is, check that too.
 //!
 //! Every error says what is wrong and what to do about it; nothing that is live is touched.
 
@@ -8,10 +8,12 @@ use tokio::time::timeout;
 use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::exports::wardroom::plugin as exports;
+use super::code::Code;
+use super::compile::CompileError;
 use super::engine::Engine;
 use super::guest_log::GuestLog;
 use super::health::Health;
-use super::manifest::{Manifest, ManifestError};
+use super::manifest::{Described, Manifest, ManifestError, Said};
 use super::meter::{Metered, OutOfCpu};
 use super::pool::Pool;
 use super::state::State;
@@ -53,8 +55,13 @@ pub enum LoadError {
     )]
     NotWasm,
     /// It cannot be compiled.
-    #[error("not a valid component: {0:#}")]
-    Invalid(wasmtime::Error),
+    #[error("{0}")]
+    Compile(#[from] CompileError),
+    /// It is compiled, and its memory or tables begin larger than allowed.
+    #[error(
+        "its code cannot be loaded: {0:#}; its memory and its tables must fit memory_bytes_max and table_elements_max"
+    )]
+    Unfit(wasmtime::Error),
     /// It needs something that the host does not offer.
     #[error(
         "it imports `{0}`, which this host does not offer; a plugin may import wardroom:plugin and wasi:cli@0.2"
@@ -84,20 +91,26 @@ pub enum LoadError {
     Manifest(#[from] ManifestError),
 }
 
-/// Loads a plugin; its log lines are marked with `name` until it has said its own. The compiling is done on a thread of its own, off the ones that carry connections.
+/// Loads a plugin; its log lines are marked with `name` until it has said its own. What is compiled is compiled off the
+/// threads that carry connections, and kept in the engine's cache.
 ///
 /// # Errors
 /// [`LoadError`], with what to do.
 pub async fn load(engine: &Engine, name: &str, bytes: Vec<u8>) -> Result<Plugin, LoadError> {
     let loaded = async {
-        let component = compile(engine, bytes).await?;
-        check(engine, name, &component).await
+        check_header(&bytes, engine.limits.component_bytes_max)?;
+        let mut code = engine.code(bytes).await?;
+        let checked = check(engine, name, &mut code).await;
+        engine.keep(code).await;
+        checked
     };
     let loaded = loaded.await;
     if let Some(limit) = loaded.as_ref().err().and_then(LoadError::limit) {
         engine.metrics.reached(limit);
     }
-    loaded
+    let plugin = loaded?;
+    tracing::info!(plugin = %plugin.manifest.name, "plugin loaded, its code {}", plugin.origin);
+    Ok(plugin)
 }
 
 impl LoadError {
@@ -107,6 +120,8 @@ impl LoadError {
             Self::TooLarge { .. } => Some(Limit::ComponentBytesMax),
             Self::Manifest(ManifestError::TooManyRoutes { .. }) => Some(Limit::RoutesMax),
             Self::DescribeTimedOut(limit) => Some(*limit),
+            Self::Compile(CompileError::OutOfTime(_)) => Some(Limit::CompileWallMax),
+            Self::Compile(CompileError::OutOfMemory(_)) => Some(Limit::CompileMemoryMax),
             _ => None,
         }
     }
@@ -128,52 +143,50 @@ pub struct Inspection {
 /// Loads a plugin to say what it is.
 pub async fn inspect(engine: &Engine, name: &str, bytes: Vec<u8>) -> Inspection {
     let size = bytes.len();
-    let component = match compile(engine, bytes).await {
-        Ok(component) => component,
-        Err(error) => {
-            return Inspection {
-                bytes: size,
-                imports: vec![],
-                exports: vec![],
-                result: Err(error),
-            };
-        }
+    let unreadable = |error| Inspection {
+        bytes: size,
+        imports: vec![],
+        exports: vec![],
+        result: Err(error),
     };
-    let ty = component.component_type();
+    if let Err(error) = check_header(&bytes, engine.limits.component_bytes_max) {
+        return unreadable(error);
+    }
+    let mut code = match engine.code(bytes).await {
+        Ok(code) => code,
+        Err(error) => return unreadable(error),
+    };
+    let ty = code.component.component_type();
+    let imports = ty.imports(&engine.engine);
+    let exports = ty.exports(&engine.engine);
     Inspection {
         bytes: size,
-        imports: ty
-            .imports(&engine.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect(),
-        exports: ty
-            .exports(&engine.engine)
-            .map(|(name, _)| name.to_owned())
-            .collect(),
-        result: check(engine, name, &component)
+        imports: imports.map(|(name, _)| name.to_owned()).collect(),
+        exports: exports.map(|(name, _)| name.to_owned()).collect(),
+        result: check(engine, name, &mut code)
             .await
             .map(|plugin| plugin.manifest),
     }
 }
 
-async fn compile(engine: &Engine, bytes: Vec<u8>) -> Result<Component, LoadError> {
-    check_header(&bytes, engine.limits.component_bytes_max)?;
-    let engine = engine.engine.clone();
-    let compiled = tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes));
-    let compiled = compiled
-        .await
-        .map_err(|panic| LoadError::Invalid(wasmtime::Error::new(panic)))?;
-    compiled.map_err(LoadError::Invalid)
-}
-
-async fn check(engine: &Engine, name: &str, component: &Component) -> Result<Plugin, LoadError> {
+async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, LoadError> {
+    let component = &code.component;
     check_imports(engine, component)?;
     let pre = engine
         .linker
         .instantiate_pre(component)
         .map_err(LoadError::Imports)?;
     let exports = find_exports(engine, component, &pre)?;
-    let manifest = describe(engine, name, &pre, &exports).await?;
+    let limits = &engine.limits;
+    let said = match code.described(limits) {
+        Some(said) => said,
+        None => {
+            let said = describe(engine, name, &pre, &exports).await?;
+            code.news = Some(Described::new(said.clone(), limits));
+            said
+        }
+    };
+    let manifest = Manifest::check(said, limits.routes_max)?;
     if !manifest.routes.is_empty() && exports.messages.is_none() {
         return Err(LoadError::MissingExport(
             "wardroom:plugin/messages",
@@ -197,6 +210,7 @@ async fn check(engine: &Engine, name: &str, component: &Component) -> Result<Plu
     let pool = Pool::new(engine.clone(), pre, exports, &manifest);
     Ok(Plugin {
         manifest,
+        origin: code.origin,
         pool,
         health,
         metrics,
@@ -290,7 +304,7 @@ async fn describe(
     name: &str,
     pre: &InstancePre<State>,
     exports: &Exports,
-) -> Result<Manifest, LoadError> {
+) -> Result<Said, LoadError> {
     let limits = Arc::clone(&engine.limits);
     let log = GuestLog::new(name, limits.log_line_bytes_max, engine.metrics.clone());
     let state = State::new(engine, log);
@@ -312,17 +326,14 @@ async fn describe(
         },
     )
     .await;
-    let said = match answer {
-        Ok(Ok(said)) => said,
+    match answer {
+        Ok(Ok(said)) => Ok(said.into()),
         Ok(Err(error)) if error.is::<OutOfCpu>() => {
-            return Err(LoadError::DescribeTimedOut(Limit::DescribeCpuMax));
+            Err(LoadError::DescribeTimedOut(Limit::DescribeCpuMax))
         }
-        Ok(Err(error)) => return Err(LoadError::Describe(cause_of(&error))),
-        Err(_) => {
-            return Err(LoadError::DescribeTimedOut(Limit::EventWallMax));
-        }
-    };
-    Ok(Manifest::check(said, limits.routes_max)?)
+        Ok(Err(error)) => Err(LoadError::Describe(cause_of(&error))),
+        Err(_) => Err(LoadError::DescribeTimedOut(Limit::EventWallMax)),
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,80 @@
 //! What a plugin says of itself, checked.
 
 use std::fmt;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wardroom_router::{Pattern, PatternParser, RouteTable};
 
 use super::bindings::exports::wardroom::plugin::manifest as wit;
+use crate::config::Limits;
 use crate::protocol::is_event_name;
+
+/// What a plugin says of itself, unchecked: the contract's manifest, as far as this host reads it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    name: String,
+    version: String,
+    description: String,
+    /// Events and paths.
+    routes: Vec<(String, String)>,
+    hooks: Vec<String>,
+    headers: Vec<String>,
+    mode: Option<String>,
+    capabilities: Vec<String>,
+    config_keys: Vec<String>,
+}
+
+impl From<wit::Manifest> for Said {
+    fn from(said: wit::Manifest) -> Self {
+        let routes = said.routes.into_iter();
+        Self {
+            name: said.name,
+            version: said.version,
+            description: said.description,
+            routes: routes.map(|route| (route.event, route.path)).collect(),
+            hooks: said.hooks,
+            headers: said.headers,
+            mode: said.mode,
+            capabilities: said.capabilities,
+            config_keys: said.config_keys,
+        }
+    }
+}
+
+/// What a plugin once said of itself, to be kept: `describe` must be pure, so its answer depends on nothing but the
+/// component. Whether there is an answer also depends on the limits that it ran under.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Described {
+    said: Said,
+    memory_bytes_max: usize,
+    table_elements_max: usize,
+    describe_cpu_max: Duration,
+    event_wall_max: Duration,
+}
+
+impl Described {
+    pub(super) fn new(said: Said, limits: &Limits) -> Self {
+        Self {
+            said,
+            memory_bytes_max: limits.memory_bytes_max,
+            table_elements_max: limits.table_elements_max,
+            describe_cpu_max: limits.describe_cpu_max,
+            event_wall_max: limits.event_wall_max,
+        }
+    }
+
+    /// What it would say if it were asked under these limits, where that is known.
+    pub(super) fn under(&self, limits: &Limits) -> Option<Said> {
+        let is_same = self.memory_bytes_max == limits.memory_bytes_max
+            && self.table_elements_max == limits.table_elements_max
+            && self.describe_cpu_max == limits.describe_cpu_max
+            && self.event_wall_max == limits.event_wall_max;
+        is_same.then(|| self.said.clone())
+    }
+}
 
 /// A plugin's checked manifest.
 #[derive(Clone, Debug)]
@@ -169,7 +238,7 @@ pub enum ManifestError {
 
 impl Manifest {
     /// Checks what a plugin said.
-    pub(super) fn check(said: wit::Manifest, routes_max: usize) -> Result<Self, ManifestError> {
+    pub(super) fn check(said: Said, routes_max: usize) -> Result<Self, ManifestError> {
         if !is_plugin_name(&said.name) {
             return Err(ManifestError::Name(said.name));
         }
@@ -184,7 +253,7 @@ impl Manifest {
             .routes
             .into_iter()
             .enumerate()
-            .map(|(number, route)| Route::check(&mut parser, number, route));
+            .map(|(number, (event, path))| Route::check(&mut parser, number, event, path));
         let routes: Vec<Route> = routes.collect::<Result<_, _>>()?;
         refuse_duplicates(&routes)?;
         Ok(Self {
@@ -209,23 +278,21 @@ impl Route {
     fn check(
         parser: &mut PatternParser,
         number: usize,
-        said: wit::Route,
+        event: String,
+        path: String,
     ) -> Result<Self, ManifestError> {
-        if !is_event_name(&said.event) {
+        if !is_event_name(&event) {
             return Err(ManifestError::Event {
                 route: number,
-                event: said.event,
+                event,
             });
         }
-        match parser.parse(&said.path) {
-            Ok(pattern) => Ok(Self {
-                event: said.event,
-                pattern,
-            }),
+        match parser.parse(&path) {
+            Ok(pattern) => Ok(Self { event, pattern }),
             Err(source) => Err(ManifestError::Pattern {
                 route: number,
-                event: said.event,
-                path: said.path,
+                event,
+                path,
                 source,
             }),
         }

@@ -4,6 +4,9 @@
 //! here: it costs the instance and the event, and nothing else.
 
 mod bindings;
+mod cache;
+mod code;
+mod compile;
 mod engine;
 mod folder;
 mod guest_log;
@@ -26,11 +29,16 @@ use bindings::exports::wardroom::plugin::messages::Message as WitMessage;
 use bindings::wardroom::plugin::connection::UpgradeRequestParam;
 use bindings::wardroom::plugin::types::{HandlerError, ParamParam};
 
+pub use cache::{Cache, CacheError};
+pub use code::Origin;
+pub use compile::{Compile, CompileError};
 pub use engine::{Engine, EngineError};
 pub use folder::{Digest, FileError, Stamp, plugin_files};
 pub use loader::{Inspection, LoadError, inspect, load};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
 pub use state::{Event, RoutedMessage, Subject};
+
+pub(crate) use compile::precompile;
 
 use crate::config::{Limit, Limits};
 use crate::hub::Request;
@@ -44,6 +52,8 @@ use pool::{Instance, Pool, Unavailable};
 pub struct Plugin {
     /// What it says of itself, checked.
     pub manifest: Manifest,
+    /// Where its code came from.
+    pub origin: Origin,
     pool: Pool,
     health: Health,
     metrics: PluginMetrics,

@@ -1,0 +1,209 @@
+//! From a component's bytes to code in the engine: out of the cache, or compiled and put there.
+//!
+//! This is the one place where the host takes bytes for machine code, and the only `unsafe` of the host.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmtime::component::Component;
+
+use super::LoadError;
+use super::cache::{Cache, Facts, Key};
+use super::compile::{self, Compile, CompileError};
+use super::engine::Engine;
+use super::manifest::{Described, Said};
+use crate::config::Limits;
+
+/// Machine code of a component that this host's own compiler made: it has just come from there, or the cache has
+/// found it to be what was put there. There is no other way to one.
+pub(super) struct Artefact(Vec<u8>);
+
+impl Artefact {
+    /// What a compiler put out, to its end.
+    pub(super) fn compiled(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// What was read from the cache's folder, which is the host's alone, and has the digest of what was written.
+    pub(super) fn verified(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Copies the code into memory of the engine's. The alternative is to map the cache's file, which would save
+    /// pages that several hosts share; but then what runs is what is in the file from now on, not what was verified,
+    /// and a file that is cut short, or a disk that fails, is a `SIGBUS` for the whole host.
+    fn load(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Component> {
+        #[expect(
+            unsafe_code,
+            reason = "whether bytes are machine code that may be run, no compiler can check"
+        )]
+        // SAFETY: the bytes must be what `Engine::precompile_component` made, unchanged. An `Artefact` is made in two
+        // places. `compiled` is given the output of that function, called in this process, or in a child that runs
+        // the operator's own program and has said by its exit code that the output is whole. `verified` is given
+        // bytes whose SHA-256, taken after they had been read into memory, is that of such an output; the file that
+        // says so is in a folder that only this user can reach into, and who has become this user can do anything
+        // to this process as it is. The bytes are copied, and nobody can change them meanwhile. That they are for
+        // this wasmtime, these settings and this processor need not be promised: they say themselves what they are
+        // for, and what does not fit is refused.
+        unsafe {
+            Component::deserialize(engine, &self.0)
+        }
+    }
+}
+
+/// Where a plugin's code came from, and how long that took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was compiled before, by this host or one that shares its cache.
+    Cached(Duration),
+    /// It was compiled.
+    Compiled(Duration),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cached(took) => write!(formatter, "from the cache in {took:.1?}"),
+            Self::Compiled(took) => write!(formatter, "compiled in {took:.1?}"),
+        }
+    }
+}
+
+/// A component's code, ready to be instantiated.
+pub(super) struct Code {
+    pub(super) component: Component,
+    pub(super) origin: Origin,
+    /// What the plugin says of itself, when it had to be asked.
+    pub(super) news: Option<Described>,
+    entry: Option<Entry>,
+}
+
+/// A component's entry in the cache.
+enum Entry {
+    /// To be made.
+    New(Key, Artefact),
+    Old(Key, Box<Facts>),
+}
+
+impl Code {
+    /// What the plugin said of itself when it was last asked, if that was under these limits.
+    pub(super) fn described(&self, limits: &Limits) -> Option<Said> {
+        let Some(Entry::Old(_, facts)) = &self.entry else {
+            return None;
+        };
+        facts.described.as_ref()?.under(limits)
+    }
+}
+
+impl Engine {
+    /// A component's code: out of the cache if it is there, else compiled.
+    pub(super) async fn code(&self, component: Vec<u8>) -> Result<Code, LoadError> {
+        let component = Arc::new(component);
+        let key = match &self.cache {
+            None => None,
+            Some(cache) => match self.look_up(cache, &component).await? {
+                (_, Some(code)) => return Ok(code),
+                (key, None) => Some(key),
+            },
+        };
+        let _turn = self.compilations.acquire().await;
+        let began = Instant::now();
+        let artefact = match &self.compile {
+            Compile::Here => {
+                let engine = self.engine.clone();
+                blocking(move || compile::here(&engine, &component)).await??
+            }
+            Compile::Child(program) => compile::in_child(program, &component, &self.limits).await?,
+        };
+        let engine = self.engine.clone();
+        let (loaded, artefact) = blocking(move || (artefact.load(&engine), artefact)).await?;
+        Ok(Code {
+            component: loaded.map_err(LoadError::Unfit)?,
+            origin: Origin::Compiled(began.elapsed()),
+            news: None,
+            entry: key.map(|key| Entry::New(key, artefact)),
+        })
+    }
+
+    /// The key of a component, and the code that is there for it.
+    async fn look_up(
+        &self,
+        cache: &Arc<Cache>,
+        component: &Arc<Vec<u8>>,
+    ) -> Result<(Key, Option<Code>), CompileError> {
+        let (engine, cache) = (self.engine.clone(), Arc::clone(cache));
+        let component = Arc::clone(component);
+        blocking(move || {
+            let began = Instant::now();
+            let key = Key::of(&engine, &component);
+            let Some((artefact, facts)) = cache.get(&key) else {
+                return (key, None);
+            };
+            match artefact.load(&engine) {
+                Ok(component) => {
+                    let code = Code {
+                        component,
+                        origin: Origin::Cached(began.elapsed()),
+                        news: None,
+                        entry: Some(Entry::Old(key.clone(), Box::new(facts))),
+                    };
+                    (key, Some(code))
+                }
+                Err(error) => {
+                    cache.forget(&key, &format!("{error:#}"));
+                    (key, None)
+                }
+            }
+        })
+        .await
+    }
+
+    /// Puts into the cache what is not there yet. Also of a plugin that is refused after it was compiled: it would be
+    /// compiled at every start, only to be refused again.
+    pub(super) async fn keep(&self, code: Code) {
+        let (Some(cache), Some(entry)) = (self.cache.clone(), code.entry) else {
+            return;
+        };
+        let news = code.news;
+        let kept = blocking(move || match (entry, news) {
+            (Entry::New(key, artefact), described) => cache.insert(&key, &artefact, described),
+            (Entry::Old(key, facts), Some(described)) => cache.amend(&key, *facts, described),
+            (Entry::Old(..), None) => {}
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!("compiled code is not kept: {error}");
+        }
+    }
+}
+
+/// Runs what takes long or waits for the disk off the threads that carry connections.
+async fn blocking<R: Send + 'static>(
+    work: impl FnOnce() -> R + Send + 'static,
+) -> Result<R, CompileError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|panic| CompileError::Crashed(panic.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::plugin::engine;
+
+    #[test]
+    fn a_child_compiles_for_the_hosts_engine() {
+        let limits = Limits {
+            instances_max: 1,
+            instances_per_plugin_max: 1,
+            ..Limits::default()
+        };
+        let host = Engine::new(&limits, Metrics::new()).expect("one instance has room");
+        let child = engine::for_compiling().expect("nothing is reserved");
+        assert_eq!(Key::of(&host.engine, b""), Key::of(&child, b""));
+    }
+}
