@@ -1,5 +1,6 @@
 //! The host, put together: the engine, the tenant, the listener; and taken apart again in order.
 
+mod drain;
 mod http;
 mod live;
 mod look;
@@ -28,7 +29,6 @@ use crate::config::{Config, ConfigError};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::plugin::{Cache, Compile, Engine, EngineError};
-use crate::protocol::{Close, CloseCode};
 use crate::tenant::Tenant;
 use crate::ws::{self, Settings};
 use http::Upgraded;
@@ -226,9 +226,7 @@ impl Host {
         }
         drop(listener);
         self.stopping.cancel();
-        self.tenant
-            .hub
-            .close_all(&Close::new(CloseCode::Restarting, "restarting"));
+        drain::drain(&self.tenant.hub, self.config().drain).await;
         connections.close();
         connections.wait().await;
     }
@@ -280,6 +278,7 @@ impl Host {
         Settings {
             heartbeat_interval: config.heartbeat_interval,
             heartbeat_timeout: config.heartbeat_timeout,
+            drain: config.drain,
             stopping: self.stopping.clone(),
         }
     }

@@ -43,7 +43,7 @@ impl Tenant {
     }
 
     /// What may be used of everything, as it is now. For what begins now: a connection, a handshake, a goodbye. An
-    /// event's limits are [those of its plugin](Plugin::limits).
+    /// event's limits are [those of its plugin](crate::plugin::Plugin::limits).
     #[must_use]
     pub fn limits(&self) -> Arc<Limits> {
         self.limits.load_full()

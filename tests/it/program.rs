@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::path::Path;
 use tempfile::TempDir;
-use wardroom_tests::binary::{Program, run};
+use wardroom_tests::binary::{Invocation, Program, run};
 use wardroom_tests::{Plugin, guests, http};
 
 /// The host's own `main`, or another build of it that `WARDROOM` names.
@@ -57,7 +57,9 @@ async fn it_serves_and_ends_on_sigterm() {
         "hello"
     );
     program.signal("TERM").await.unwrap();
-    assert_eq!(client.receive_close().await.unwrap().code, Some(1012));
+    let close = client.receive_close().await.unwrap();
+    assert_eq!(close.code, Some(1012));
+    assert_eq!(close.reason, "restarting, retry in 5000 ms");
     let (status, errors) = program.wait().await.unwrap();
     assert_eq!(status.code(), Some(0), "{errors}");
     let line = errors
@@ -65,6 +67,47 @@ async fn it_serves_and_ends_on_sigterm() {
         .find(|line| line.contains("broken.wasm"))
         .unwrap_or_else(|| panic!("{errors}"));
     assert!(line.contains("component"), "{line}");
+}
+
+#[tokio::test]
+async fn it_drains_before_it_ends() {
+    let puppet = Plugin::puppet(&json!({ "name": "puppet", "routes": [["do", "/do"]] }));
+    let plugins = folder(&[puppet]);
+    let arguments = [
+        "serve",
+        "--plugins",
+        text(plugins.path()),
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let drain = Invocation::new(&wardroom(), &arguments).with("WARDROOM_DRAIN", "600ms");
+    let program = Program::invoke(&drain).await.unwrap();
+    let mut clients = Vec::new();
+    for number in 0..3 {
+        let mut client = program.connect(&number.to_string()).await.unwrap();
+        client.run("/do", json!([["join", "/r"]])).await.unwrap();
+        clients.push(client);
+    }
+    let busy = json!({ "event": "do", "path": "/do", "id": 1, "data":
+        [["tell", "began", "/r", ["value", 1]], ["sleep", 300], ["value", "done"]] });
+    clients[0].send(busy.to_string()).await.unwrap();
+    clients[1].receive_json().await.unwrap();
+    let start = std::time::Instant::now();
+    program.signal("TERM").await.unwrap();
+    // The event in flight ends and is answered, whoever is closed first.
+    clients[0].receive_json().await.unwrap();
+    assert_eq!(clients[0].receive_json().await.unwrap()["data"][2], "done");
+    clients[2].receive_json().await.unwrap();
+    for client in &mut clients {
+        let close = client.receive_close().await.unwrap();
+        assert_eq!(
+            (close.code, close.reason.as_str()),
+            (Some(1012), "restarting, retry in 600 ms")
+        );
+    }
+    assert!(start.elapsed().as_millis() >= 400, "spread over 600 ms");
+    let (status, errors) = program.wait().await.unwrap();
+    assert_eq!(status.code(), Some(0), "{errors}");
 }
 
 #[tokio::test]

@@ -165,6 +165,7 @@ fn defaults() -> Config {
         node: "here".to_owned(),
         ..Config::default()
     };
+    config.drain = Duration::ZERO;
     // What a test needs compiled, another one has mostly compiled before.
     config.cache = Some(guests::target_dir().join("guests/host-cache"));
     config.limits.events_per_instance_max = retirement();

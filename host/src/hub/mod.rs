@@ -26,7 +26,7 @@ pub use rooms::RoomName;
 
 use crate::cluster::{Bus, Subscription};
 use crate::config::Limits;
-use crate::protocol::{Close, PushFrame};
+use crate::protocol::PushFrame;
 use connection::Phase;
 use remote::RoomMessage;
 use rooms::Rooms;
@@ -199,11 +199,10 @@ impl Hub {
         self.inner.connections.read().get(&id).cloned()
     }
 
-    /// Asks for every open connection to be closed.
-    pub fn close_all(&self, close: &Close) {
-        for connection in self.inner.connections.read().values() {
-            connection.outbox.close(close.clone());
-        }
+    /// All open connections.
+    #[must_use]
+    pub fn open_connections(&self) -> Vec<Arc<Connection>> {
+        self.inner.connections.read().values().cloned().collect()
     }
 
     /// How many connections are open.

@@ -61,7 +61,7 @@ pub enum CloseCode {
     TooLarge = 1009,
     /// Refused by a connect handler otherwise, or it failed.
     Internal = 1011,
-    /// The host is stopping.
+    /// The host is stopping; the reason says when to come back.
     Restarting = 1012,
     /// The host cannot take the connection now.
     Overloaded = 1013,
@@ -107,6 +107,19 @@ impl Close {
     #[must_use]
     pub fn new(code: CloseCode, reason: &str) -> Self {
         Self::with_code(code as u16, reason)
+    }
+
+    /// The host stops; the client is told when to come back.
+    ///
+    /// ```
+    /// # use wardroom::protocol::Close;
+    /// let close = Close::restarting(5000);
+    /// assert_eq!((close.code, close.reason.as_str()), (1012, "restarting, retry in 5000 ms"));
+    /// ```
+    #[must_use]
+    pub fn restarting(retry_millis: u128) -> Self {
+        let reason = format!("restarting, retry in {retry_millis} ms");
+        Self::new(CloseCode::Restarting, &reason)
     }
 
     /// A plugin's: `None` when it may not use the code.

@@ -31,6 +31,8 @@ pub struct Settings {
     pub heartbeat_interval: Duration,
     /// See [`crate::Config::heartbeat_timeout`].
     pub heartbeat_timeout: Duration,
+    /// See [`crate::Config::drain`].
+    pub drain: Duration,
     /// Cancelled when the host stops.
     pub stopping: CancellationToken,
 }
@@ -65,9 +67,9 @@ pub async fn serve<S>(
         }
         None => {
             tenant.hub.open(&connection);
-            // Who stopped the host closed all connections that were open then.
+            // Who stops the host closes all connections that were open then.
             if settings.stopping.is_cancelled() {
-                outbox.close(Close::new(CloseCode::Restarting, "restarting"));
+                outbox.close(Close::restarting(settings.drain.as_millis()));
             }
             messages(&mut socket, tenant, &connection).await
         }

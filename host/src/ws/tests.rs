@@ -44,6 +44,7 @@ async fn connect(
         let settings = Settings {
             heartbeat_interval: INTERVAL,
             heartbeat_timeout: TIMEOUT,
+            drain: Duration::ZERO,
             stopping: CancellationToken::new(),
         };
         serve(server, Bytes::new(), request, &served, &settings).await;
@@ -163,9 +164,10 @@ async fn a_close_is_answered_and_the_socket_dropped() {
         .await
         .unwrap();
     client.next().await.unwrap().unwrap();
-    tenant
-        .hub
-        .close_all(&crate::protocol::Close::by_plugin(Some(4001), Some("bye")).unwrap());
+    let bye = crate::protocol::Close::by_plugin(Some(4001), Some("bye")).unwrap();
+    for connection in tenant.hub.open_connections() {
+        connection.outbox.close(bye.clone());
+    }
     assert_eq!(close_code(client.next().await), 4001);
     assert!(client.next().await.is_none());
     let start = Instant::now();
