@@ -178,7 +178,8 @@ async fn describe_can_do_nothing_but_log() {
         "describe": [["join", "r"], ["broadcast", "e", 1, "r"], ["server-broadcast", { "event": "e", "path": "/" }],
             ["connections", {}, "local"], ["joined"], ["frame"], ["log", "warn", "describing", []], ["hog"]],
     }));
-    let server = TestServer::start(&[puppet], |_| {}).unwrap();
+    // From the cache, it would not be asked again.
+    let server = TestServer::start(&[puppet], |config| config.cache = None).unwrap();
     let mut client = server.connect("A").await.unwrap();
     assert_eq!(
         client.run("/do", json!([["value", 1]])).await.unwrap(),
