@@ -14,7 +14,11 @@ fn puppet(version: &str, mode: &str) -> Plugin {
     }))
 }
 
+/// Starts the first version. The second is in the cache by then, so that a swap to it takes no time to speak of.
 async fn start(mode: &str, configure: impl FnOnce(&mut Config)) -> (TestServer, Client) {
+    let next = TestServer::start(&[puppet("2", mode)], |_| {}).unwrap();
+    next.logged(&["plugin live"]).await.unwrap();
+    drop(next);
     let server = TestServer::start(&[puppet("1", mode)], configure).unwrap();
     let mut watch = server.connect("watch").await.unwrap();
     watch.run("/do", json!([["join", "/watch"]])).await.unwrap();
