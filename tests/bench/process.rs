@@ -59,6 +59,20 @@ fn move_to(core: CoreId) -> Result<()> {
     Ok(())
 }
 
+/// The command, with its output to be read.
+fn piped(command: &[String]) -> Result<Command> {
+    let (program, args) = command
+        .split_first()
+        .context("a server's command is empty")?;
+    let mut command = Command::new(program);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    Ok(command)
+}
+
 fn spawn(command: &mut Command) -> Result<Child> {
     let child = command.spawn();
     child.with_context(|| format!("cannot start {}", command.as_std().get_program().display()))
@@ -82,31 +96,13 @@ impl Server {
     /// # Errors
     /// When it cannot be started, ends, or is not ready in time.
     pub(crate) async fn start(command: &[String], cores: Option<&Cores>) -> Result<Self> {
-        let (program, args) = command
-            .split_first()
-            .context("a server's command is empty")?;
-        let mut command = Command::new(program);
-        command
-            .args(args)
-            .env("RUST_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        Self::await_ready(&mut command, cores).await
+        Self::await_ready(&mut piped(command)?, cores).await
     }
 
     /// The same with its log, to be read by [`Self::logged`].
     pub(crate) async fn start_logged(command: &[String], cores: &Cores) -> Result<Self> {
-        let (program, args) = command
-            .split_first()
-            .context("a server's command is empty")?;
-        let mut command = Command::new(program);
-        command
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+        let mut command = piped(command)?;
+        command.stderr(Stdio::piped());
         Self::await_ready(&mut command, Some(cores)).await
     }
 
