@@ -64,6 +64,8 @@ impl Dev {
 
         // What is built is made live at once.
         config.watch = false;
+        // There is nobody for whom to spread it, and an author waits for the end.
+        config.drain = Duration::ZERO;
         let address = config.listen;
         let routes = Arc::new(ArcSwap::from_pointee(Bytes::new()));
         let host =
