@@ -24,19 +24,19 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
+/// What starts it over this folder, on a free port.
+fn serve(plugins: &TempDir) -> [&str; 5] {
+    let folder = text(plugins.path());
+    ["serve", "--plugins", folder, "--listen", "127.0.0.1:0"]
+}
+
 #[tokio::test]
 async fn it_serves_and_ends_on_sigterm() {
     let plugins = folder(&[
         Plugin::built("echo"),
         Plugin::file("broken.wasm", b"broken"),
     ]);
-    let arguments = [
-        "serve",
-        "--plugins",
-        text(plugins.path()),
-        "--listen",
-        "127.0.0.1:0",
-    ];
+    let arguments = serve(&plugins);
     let program = Program::start(&wardroom(), &arguments).await.unwrap();
     assert!(
         program.ready.starts_with("ready listen=127.0.0.1:"),
@@ -73,13 +73,7 @@ async fn it_serves_and_ends_on_sigterm() {
 async fn it_drains_before_it_ends() {
     let puppet = Plugin::puppet(&json!({ "name": "puppet", "routes": [["do", "/do"]] }));
     let plugins = folder(&[puppet]);
-    let arguments = [
-        "serve",
-        "--plugins",
-        text(plugins.path()),
-        "--listen",
-        "127.0.0.1:0",
-    ];
+    let arguments = serve(&plugins);
     let drain = Invocation::new(&wardroom(), &arguments).with("WARDROOM_DRAIN", "600ms");
     let program = Program::invoke(&drain).await.unwrap();
     let mut clients = Vec::new();
@@ -113,13 +107,7 @@ async fn it_drains_before_it_ends() {
 #[tokio::test]
 async fn it_ends_on_sigint_too() {
     let plugins = folder(&[]);
-    let arguments = [
-        "serve",
-        "--plugins",
-        text(plugins.path()),
-        "--listen",
-        "127.0.0.1:0",
-    ];
+    let arguments = serve(&plugins);
     let program = Program::start(&wardroom(), &arguments).await.unwrap();
     program.signal("INT").await.unwrap();
     let (status, errors) = program.wait().await.unwrap();
