@@ -4,6 +4,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use wardroom::Limit;
 use wardroom_tests::{Plugin, TestServer, WAIT};
 
 fn puppet() -> Plugin {
@@ -112,4 +113,48 @@ async fn table_elements_max() {
         client.run("/do", json!([["value", 1]])).await.unwrap(),
         json!([1])
     );
+}
+
+#[tokio::test]
+async fn instances_memory_max() {
+    // A puppet begins with some 1.2 MiB: there is room for one, and not for two.
+    let single = Plugin::puppet(
+        &json!({ "name": "single", "mode": "singleton", "routes": [["do", "/single"]] }),
+    );
+    let server = TestServer::start(&[puppet(), single], |config| {
+        config.limits.instances_memory_max = 2 << 20;
+    })
+    .unwrap();
+    let mut client = server.connect("A").await.unwrap();
+    let value = json!([["value", 1]]);
+    assert_eq!(
+        client.run("/single", value.clone()).await.unwrap(),
+        json!([1])
+    );
+    assert_eq!(server.reached(Limit::InstancesMemoryMax), 0);
+    let reply = client.run("/do", value).await.unwrap();
+    assert_eq!(reply["error"]["code"], 503, "{reply}");
+    assert_eq!(server.reached(Limit::InstancesMemoryMax), 1);
+    server.logged(&["instances_memory_max"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn handles_max() {
+    // How many a sleep takes is the guest's libraries' business: there is a number that does, and one less does not.
+    let mut enough = 0;
+    let refused = loop {
+        assert!(enough < 20, "a sleep takes a handle or two");
+        let server =
+            TestServer::start(&[puppet()], |config| config.limits.handles_max = enough).unwrap();
+        let mut client = server.connect("A").await.unwrap();
+        let reply = client.run("/do", json!([["sleep", 1]])).await.unwrap();
+        let reached = server.reached(Limit::HandlesMax);
+        if reply == json!(["slept"]) {
+            break reached;
+        }
+        assert_eq!(reply["error"]["code"], 500, "{reply}");
+        assert_eq!(reached, 1, "with {enough}");
+        enough += 1;
+    };
+    assert!(enough > 0 && refused == 0, "{enough} handles, {refused}");
 }

@@ -5,12 +5,12 @@ use anyhow::Context as _;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use wardroom::Config;
 use wardroom::cluster::LocalBus;
+use wardroom::{Config, Limit};
 
 /// A running host. Dropping it stops it and waits until it has ended.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct TestServer {
     shutdown: Option<oneshot::Sender<()>>,
     ended: Receiver<()>,
     failure: Arc<Mutex<Option<String>>>,
+    /// Once it is set up.
+    host: Arc<OnceLock<Arc<wardroom::Host>>>,
 }
 
 impl TestServer {
@@ -57,16 +59,18 @@ impl TestServer {
         let (shutdown, stopped) = oneshot::channel::<()>();
         let (end, ended) = channel();
         let failure = Arc::new(Mutex::new(None));
-        let host = Host {
+        let host = Arc::default();
+        let running = Running {
             config,
             listener,
             log: log.clone(),
-            failure: failure.clone(),
+            failure: Arc::clone(&failure),
+            host: Arc::clone(&host),
         };
         std::thread::Builder::new()
             .name("host".to_owned())
             .spawn(move || {
-                host.run(stopped);
+                running.run(stopped);
                 // Nobody listens any more when the test gave up waiting.
                 let _ = end.send(());
             })?;
@@ -77,6 +81,7 @@ impl TestServer {
             shutdown: Some(shutdown),
             ended,
             failure,
+            host,
         })
     }
 
@@ -124,6 +129,41 @@ impl TestServer {
     pub async fn logged(&self, parts: &[&str]) -> anyhow::Result<String> {
         let waited = tokio::time::timeout(WAIT, self.log.line_with(parts)).await;
         waited.with_context(|| format!("no log line with {parts:?} in\n{}", self.log.text()))
+    }
+
+    /// How often a limit was reached, so far.
+    #[must_use]
+    pub fn reached(&self, limit: Limit) -> u64 {
+        let Some(host) = self.host.get() else {
+            return 0;
+        };
+        let series = format!("wardroom_limit_reached_total{{limit=\"{}\"}} ", limit.key());
+        let text = host.metrics_text();
+        let count = text.lines().find_map(|line| line.strip_prefix(&series));
+        count
+            .and_then(|count| count.parse().ok())
+            .expect("every limit has its counter")
+    }
+
+    /// Waits until a limit was reached so often. That may be a moment after the client saw what came of it.
+    ///
+    /// # Errors
+    /// When it was reached more often, or is not in time.
+    pub async fn reaches(&self, limit: Limit, times: u64) -> anyhow::Result<()> {
+        let deadline = Instant::now() + WAIT;
+        let mut looks = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            let count = self.reached(limit);
+            if count == times {
+                return Ok(());
+            }
+            anyhow::ensure!(
+                count < times && Instant::now() < deadline,
+                "{} was reached {count} times, not {times}",
+                limit.key()
+            );
+            looks.tick().await;
+        }
     }
 
     /// Stops the host and waits until it has ended.
@@ -185,20 +225,23 @@ fn retirement() -> u32 {
     [1, 2, 3, 7, 20, 100_000][(random % 6) as usize]
 }
 
-struct Host {
+/// What the host's thread is given.
+struct Running {
     config: Config,
     listener: std::net::TcpListener,
     log: Log,
     failure: Arc<Mutex<Option<String>>>,
+    host: Arc<OnceLock<Arc<wardroom::Host>>>,
 }
 
-impl Host {
+impl Running {
     fn run(self, stopped: oneshot::Receiver<()>) {
         let Self {
             config,
             listener,
             log,
             failure,
+            host: set_up,
         } = self;
         let dispatch = log.dispatch();
         let _logged = tracing::dispatcher::set_default(&dispatch);
@@ -215,9 +258,11 @@ impl Host {
         };
         let result = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            wardroom::run(config, Arc::new(LocalBus::default()), listener, shutdown)
-                .await
-                .map_err(anyhow::Error::from)
+            let host = wardroom::Host::new(config, Arc::new(LocalBus::default()))?;
+            let host = Arc::clone(set_up.get_or_init(|| Arc::new(host)));
+            host.load_plugins().await?;
+            host.accept(listener, shutdown).await;
+            anyhow::Ok(())
         });
         if let Err(error) = result {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(format!("{error:#}"));

@@ -142,6 +142,17 @@ limits! {
     /// Elements of one instance's tables. Growing beyond fails in the guest.
     TableElementsMax table_elements_max: usize as Count = 20_000;
 
+    /// Bytes that one call may copy from a guest to the host: the arguments of an import, a handler's result, a manifest.
+    /// More is a trap, and the event is answered 500.
+    HostCallBytesMax host_call_bytes_max: usize as Bytes = 16 * MIB, at least 1;
+
+    /// Random bytes that a guest may ask for at once. Asking for more is a trap, and the event is answered 500.
+    RandomBytesMax random_bytes_max: usize as Bytes = 64 * KIB;
+
+    /// Handles that an instance may hold at once, of streams, clocks and the like. One more is a trap, and the event is
+    /// answered 500.
+    HandlesMax handles_max: usize as Count = 1_000;
+
     /// Sends and broadcasts that one event may cause. One more is `limit`.
     PushesPerEventMax pushes_per_event_max: u32 as Count = 1_000;
 
@@ -162,6 +173,10 @@ limits! {
 
     /// Instances of all plugins together: the engine reserves address space for that many at start.
     InstancesMax instances_max: u32 as Count = 1_000, at least 1;
+
+    /// Bytes of linear memory of all instances together. Growing beyond fails in the guest; an event that would need
+    /// another instance for it is answered 503.
+    InstancesMemoryMax instances_memory_max: usize as Bytes = 4096 * MIB, at least 1;
 
     /// Events of one plugin that wait for an instance. One more is answered 503.
     WaitingEventsMax waiting_events_max: usize as Count = 1_000;

@@ -1,6 +1,7 @@
 //! The sandbox: one wasmtime engine for all plugins of the host, its clock, and what its guests can import.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -33,6 +34,8 @@ pub struct Engine {
     pub(super) metrics: Metrics,
     pub(super) compile: Compile,
     pub(super) cache: Option<Arc<Cache>>,
+    /// Bytes of linear memory that all instances have together.
+    pub(super) instances_memory: Arc<AtomicUsize>,
     /// Permits to compile.
     pub(super) compilations: Arc<Semaphore>,
     /// Permits to go on for guests that have used up a tick: see [`Turn`].
@@ -99,6 +102,7 @@ impl Engine {
             metrics,
             compile: Compile::Here,
             cache: None,
+            instances_memory: Arc::default(),
             // Each uses all cores where it can; but a function is compiled by one thread, and a bomb is a function:
             // whoever sets one off leaves half of the machine to those who compile something else.
             compilations: Arc::new(Semaphore::new((threads / 2).max(1))),
@@ -126,6 +130,7 @@ impl Engine {
     pub(super) fn store(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(self.limits.host_call_bytes_max);
         let turn = Turn::new(Arc::clone(&self.long_running));
         store.data_mut().turn = Some(turn.clone());
         store.epoch_deadline_callback(move |context| {

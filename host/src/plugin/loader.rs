@@ -11,13 +11,14 @@ use super::bindings::exports::wardroom::plugin as exports;
 use super::code::Code;
 use super::compile::CompileError;
 use super::engine::Engine;
+use super::failure::Trap;
 use super::guest_log::GuestLog;
 use super::health::Health;
 use super::manifest::{Described, Manifest, ManifestError, Said};
 use super::meter::{Metered, OutOfCpu};
 use super::pool::Pool;
 use super::state::State;
-use super::{Exports, Plugin, cause_of};
+use super::{Exports, Plugin};
 use crate::config::Limit;
 
 /// The contract that this host speaks: what a plugin imports and exports of it must be of this minor version.
@@ -82,7 +83,7 @@ pub enum LoadError {
     MissingExport(&'static str, &'static str),
     /// It fails to say what it is.
     #[error("describe failed: {0}; it must be pure, and quick")]
-    Describe(String),
+    Describe(Trap),
     /// It takes too long to say what it is.
     #[error("describe failed: out of time ({}); it must be pure, and quick", .0.key())]
     DescribeTimedOut(Limit),
@@ -120,6 +121,7 @@ impl LoadError {
             Self::TooLarge { .. } => Some(Limit::ComponentBytesMax),
             Self::Manifest(ManifestError::TooManyRoutes { .. }) => Some(Limit::RoutesMax),
             Self::DescribeTimedOut(limit) => Some(*limit),
+            Self::Describe(trap) => trap.limit,
             Self::Compile(CompileError::OutOfTime(_)) => Some(Limit::CompileWallMax),
             Self::Compile(CompileError::OutOfMemory(_)) => Some(Limit::CompileMemoryMax),
             _ => None,
@@ -331,7 +333,7 @@ async fn describe(
         Ok(Err(error)) if error.is::<OutOfCpu>() => {
             Err(LoadError::DescribeTimedOut(Limit::DescribeCpuMax))
         }
-        Ok(Err(error)) => Err(LoadError::Describe(cause_of(&error))),
+        Ok(Err(error)) => Err(LoadError::Describe(Trap::of(&error))),
         Err(_) => Err(LoadError::DescribeTimedOut(Limit::EventWallMax)),
     }
 }

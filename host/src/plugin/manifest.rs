@@ -49,30 +49,45 @@ impl From<wit::Manifest> for Said {
 #[serde(deny_unknown_fields)]
 pub(super) struct Described {
     said: Said,
+    under: Under,
+}
+
+/// The limits that `describe` runs under.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Under {
     memory_bytes_max: usize,
     table_elements_max: usize,
     describe_cpu_max: Duration,
     event_wall_max: Duration,
+    host_call_bytes_max: usize,
+    random_bytes_max: usize,
+    handles_max: usize,
 }
 
 impl Described {
     pub(super) fn new(said: Said, limits: &Limits) -> Self {
-        Self {
-            said,
-            memory_bytes_max: limits.memory_bytes_max,
-            table_elements_max: limits.table_elements_max,
-            describe_cpu_max: limits.describe_cpu_max,
-            event_wall_max: limits.event_wall_max,
-        }
+        let under = Under::of(limits);
+        Self { said, under }
     }
 
     /// What it would say if it were asked under these limits, where that is known.
     pub(super) fn under(&self, limits: &Limits) -> Option<Said> {
-        let is_same = self.memory_bytes_max == limits.memory_bytes_max
-            && self.table_elements_max == limits.table_elements_max
-            && self.describe_cpu_max == limits.describe_cpu_max
-            && self.event_wall_max == limits.event_wall_max;
-        is_same.then(|| self.said.clone())
+        (self.under == Under::of(limits)).then(|| self.said.clone())
+    }
+}
+
+impl Under {
+    fn of(limits: &Limits) -> Self {
+        Self {
+            memory_bytes_max: limits.memory_bytes_max,
+            table_elements_max: limits.table_elements_max,
+            describe_cpu_max: limits.describe_cpu_max,
+            event_wall_max: limits.event_wall_max,
+            host_call_bytes_max: limits.host_call_bytes_max,
+            random_bytes_max: limits.random_bytes_max,
+            handles_max: limits.handles_max,
+        }
     }
 }
 

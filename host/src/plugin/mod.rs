@@ -8,6 +8,7 @@ mod cache;
 mod code;
 mod compile;
 mod engine;
+mod failure;
 mod folder;
 mod guest_log;
 mod health;
@@ -33,6 +34,7 @@ pub use cache::{Cache, CacheError};
 pub use code::Origin;
 pub use compile::{Compile, CompileError};
 pub use engine::{Engine, EngineError};
+pub use failure::{CallError, Trap};
 pub use folder::{Digest, FileError, Stamp, plugin_files};
 pub use loader::{Inspection, LoadError, inspect, load};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
@@ -45,7 +47,7 @@ use crate::hub::Request;
 use crate::metrics::{Failure, PluginMetrics};
 use health::Health;
 use meter::{Metered, OutOfCpu};
-use pool::{Instance, Pool, Unavailable};
+use pool::{Instance, Pool};
 
 /// A loaded plugin.
 #[derive(Debug)]
@@ -84,25 +86,6 @@ pub struct HttpRefusal {
     pub headers: Vec<(String, String)>,
     /// The handler's.
     pub body: String,
-}
-
-/// Why a plugin did not handle an event. Not for clients: it names causes.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// There is no instance for it: the limit says why.
-    #[error("{reason} ({})", limit.key())]
-    Unavailable {
-        /// What is the matter.
-        reason: String,
-        /// What made it so.
-        limit: Limit,
-    },
-    /// It ran out of CPU time or of time.
-    #[error("timed out: {}", .0.key())]
-    TimedOut(Limit),
-    /// It trapped.
-    #[error("{0}")]
-    Failed(String),
 }
 
 impl Plugin {
@@ -266,7 +249,12 @@ impl Plugin {
                 metrics.reached(*limit);
                 self.metrics.failed(Failure::Timeout);
             }
-            CallError::Failed(_) => self.metrics.failed(Failure::Trap),
+            CallError::Failed(trap) => {
+                if let Some(limit) = trap.limit {
+                    metrics.reached(limit);
+                }
+                self.metrics.failed(Failure::Trap);
+            }
         }
         if let Some(length) = self.health.failed() {
             let limits = self.limits();
@@ -313,7 +301,7 @@ impl Plugin {
             Ok(Err(error)) if error.is::<OutOfCpu>() => {
                 Err(CallError::TimedOut(Limit::EventCpuMax))
             }
-            Ok(Err(error)) => Err(CallError::Failed(cause_of(&error))),
+            Ok(Err(error)) => Err(CallError::Failed(Trap::of(&error))),
             Err(_) => Err(CallError::TimedOut(Limit::EventWallMax)),
         }
     }
@@ -326,24 +314,6 @@ fn borrowed(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Frames of a trap's backtrace that are worth a log line; the innermost come first.
-const FRAMES: usize = 12;
-
-/// Why a guest failed, and where, in one line.
-fn cause_of(error: &wasmtime::Error) -> String {
-    let cause = error.root_cause().to_string();
-    let Some(backtrace) = error.downcast_ref::<wasmtime::WasmBacktrace>() else {
-        return cause;
-    };
-    // One line for a frame, `0: 0x1d964 - puppet.wasm!puppet::script::step`: only here are the names demangled.
-    let backtrace = backtrace.to_string();
-    let names = backtrace
-        .lines()
-        .filter_map(|line| line.split_once(" - ").map(|(_, name)| name));
-    let names: Vec<_> = names.take(FRAMES).collect();
-    format!("{cause}, in {}", names.join(" < "))
-}
-
 fn no_such_export() -> wasmtime::Error {
     wasmtime::Error::msg("the function is not exported")
 }
@@ -353,34 +323,6 @@ impl From<HandlerError> for Refusal {
         Self {
             code: error.code,
             message: error.message,
-        }
-    }
-}
-
-impl From<Unavailable> for CallError {
-    fn from(unavailable: Unavailable) -> Self {
-        match unavailable {
-            Unavailable::Failed(error) if error.is::<OutOfCpu>() => {
-                Self::TimedOut(Limit::EventCpuMax)
-            }
-            Unavailable::Failed(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-                Self::Unavailable {
-                    reason: "no room for another instance".to_owned(),
-                    limit: Limit::InstancesMax,
-                }
-            }
-            Unavailable::Failed(error) => {
-                Self::Failed(format!("cannot instantiate: {}", cause_of(&error)))
-            }
-            Unavailable::StartTimedOut => Self::TimedOut(Limit::EventWallMax),
-            Unavailable::TimedOut => Self::Unavailable {
-                reason: unavailable.to_string(),
-                limit: Limit::InstanceWaitMax,
-            },
-            Unavailable::QueueFull => Self::Unavailable {
-                reason: unavailable.to_string(),
-                limit: Limit::WaitingEventsMax,
-            },
         }
     }
 }

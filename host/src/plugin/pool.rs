@@ -53,6 +53,8 @@ pub(super) enum Unavailable {
     TimedOut,
     #[error("too many events wait for an instance")]
     QueueFull,
+    #[error("no memory for another instance")]
+    NoMemory,
     #[error("cannot instantiate: {0:#}")]
     Failed(wasmtime::Error),
     #[error("its start-up ran out of time (event_wall_max)")]
@@ -140,7 +142,7 @@ impl Pool {
             Some(instance) => instance,
             // A guest can sleep as it starts up.
             None => match timeout(self.engine.limits.event_wall_max, self.instantiate()).await {
-                Ok(instance) => instance.map_err(Unavailable::Failed)?,
+                Ok(instance) => instance?,
                 Err(_) => return Err(Unavailable::StartTimedOut),
             },
         };
@@ -163,7 +165,7 @@ impl Pool {
         }
     }
 
-    async fn instantiate(&self) -> wasmtime::Result<Instance> {
+    async fn instantiate(&self) -> Result<Instance, Unavailable> {
         let limits = Arc::clone(&self.engine.limits);
         let log = GuestLog::new(
             &self.name,
@@ -176,12 +178,31 @@ impl Pool {
         state.meter.start(limits.event_cpu_max);
         let meter = Arc::clone(&state.meter);
         let mut store = self.engine.store(state);
-        let starting = Box::pin(self.pre.instantiate_async(&mut store));
-        let instance = Metered {
+        let starting = Box::pin(self.start(&mut store));
+        let started = Metered {
             meter: &meter,
             future: starting,
         }
-        .await?;
+        .await;
+        match started {
+            Ok((messages, connections)) => Ok(Instance {
+                messages,
+                connections,
+                store,
+                events: 0,
+                idle_since: Instant::now(),
+            }),
+            Err(_) if store.data().memory.is_short() => Err(Unavailable::NoMemory),
+            Err(error) => Err(Unavailable::Failed(error)),
+        }
+    }
+
+    /// Runs the guest's start-up, and finds its functions.
+    async fn start(
+        &self,
+        mut store: &mut Store<State>,
+    ) -> wasmtime::Result<(Option<messages::Guest>, Option<connections::Guest>)> {
+        let instance = self.pre.instantiate_async(&mut store).await?;
         let messages = self
             .exports
             .messages
@@ -192,13 +213,7 @@ impl Pool {
             .connections
             .as_ref()
             .map(|exports| exports.load(&mut store, &instance));
-        Ok(Instance {
-            messages: messages.transpose()?,
-            connections: connections.transpose()?,
-            store,
-            events: 0,
-            idle_since: Instant::now(),
-        })
+        Ok((messages.transpose()?, connections.transpose()?))
     }
 
     /// Takes back an instance whose event went well. It is thrown away when it has grown or served enough.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
@@ -13,11 +14,6 @@ use crate::config::{Limit, Limits};
 use crate::hub::{Connection, Hub, Request};
 use crate::metrics::Metrics;
 use crate::protocol::Message;
-
-/// Handles that a guest may hold at once: streams, clocks, polls. Language runtimes use a dozen.
-const HANDLES_MAX: usize = 1_000;
-/// Random bytes that a guest may ask for at once.
-const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
 /// The data of an instance's store.
 pub(super) struct State {
@@ -41,14 +37,14 @@ impl State {
         let wasi = WasiCtx::builder()
             .stdout(log.clone())
             .stderr(log.clone())
-            .max_random_size(RANDOM_BYTES_MAX)
+            .max_random_size(limits.random_bytes_max as u64)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .build();
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES_MAX);
-        let memory = Memory::new(&limits, metrics.clone());
+        table.set_max_capacity(limits.handles_max);
+        let memory = Memory::new(engine);
         let meter = Arc::new(Meter::new());
         Self {
             limits,
@@ -175,23 +171,52 @@ impl Event {
 pub(super) struct Memory {
     bytes: usize,
     bytes_max: usize,
+    /// Of all instances of the host.
+    all: Arc<AtomicUsize>,
+    all_max: usize,
     table_elements_max: usize,
     metrics: Metrics,
+    /// There was no more for all of them together.
+    is_short: bool,
 }
 
 impl Memory {
-    fn new(limits: &Limits, metrics: Metrics) -> Self {
+    fn new(engine: &Engine) -> Self {
+        let limits = &engine.limits;
         Self {
             bytes: 0,
             bytes_max: limits.memory_bytes_max,
+            all: Arc::clone(&engine.instances_memory),
+            all_max: limits.instances_memory_max,
             table_elements_max: limits.table_elements_max,
-            metrics,
+            metrics: engine.metrics.clone(),
+            is_short: false,
         }
     }
 
     /// Of linear memory, now.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether it was refused memory because all instances together had as much as they may.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
+    }
+
+    /// Takes so many more bytes of what all instances may have.
+    fn take(&mut self, more: usize) -> bool {
+        let take = |all: usize| all.checked_add(more).filter(|all| *all <= self.all_max);
+        let taken = self
+            .all
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        taken.is_ok()
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -202,14 +227,22 @@ impl ResourceLimiter for Memory {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let bytes = self.bytes - current.min(self.bytes) + desired;
-        let allowed = bytes <= self.bytes_max;
-        if allowed {
-            self.bytes = bytes;
-        } else {
+        // Memories of one instance are as good as one memory.
+        let more = desired.saturating_sub(current);
+        if self.bytes.saturating_add(more) > self.bytes_max {
             self.metrics.reached(Limit::MemoryBytesMax);
+            return Ok(false);
         }
-        Ok(allowed)
+        if !self.take(more) {
+            self.is_short = true;
+            // An instance that cannot even begin is counted by the event that needed it.
+            if current > 0 {
+                self.metrics.reached(Limit::InstancesMemoryMax);
+            }
+            return Ok(false);
+        }
+        self.bytes += more;
+        Ok(true)
     }
 
     fn table_growing(

@@ -22,6 +22,7 @@
 //! A closes 1000 bye                   # begins to close; `A closed …` is the answer
 //! A closed 3008                       # a close frame comes next, with this reason if one is given, and the end
 //! A vanishes                          # drops the socket without a word
+//! Host reached message_bytes_max 1    # so often, by now, as its metrics say
 //! ```
 //!
 //! `$A` is A's connection id wherever it stands, and `$(x*200)` stands for two hundred times `x`. To say `$A`, A

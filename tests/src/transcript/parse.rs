@@ -1,6 +1,7 @@
 //! From text to steps.
 
 use serde_json::Value;
+use wardroom::Limit;
 
 /// A transcript.
 #[derive(Debug, Default)]
@@ -59,6 +60,8 @@ pub enum What {
     Closed(u16, Option<String>),
     /// Drops the socket.
     Vanish,
+    /// Has come to a limit so often, whoever was the cause: the host's.
+    Reached(Limit, u64),
 }
 
 /// Reads a transcript.
@@ -218,8 +221,19 @@ fn words_of(words: &str) -> Result<What, String> {
             Some(after.to_owned()).filter(|reason| !reason.is_empty()),
         ),
         "vanishes" => What::Vanish,
+        "reached" => What::Reached(
+            limit(first)?,
+            after
+                .parse()
+                .map_err(|error| format!("`{after}`: {error}"))?,
+        ),
         _ => return Err(format!("`{verb}` is nothing that a client does")),
     })
+}
+
+fn limit(key: &str) -> Result<Limit, String> {
+    let found = Limit::ALL.into_iter().find(|limit| limit.key() == key);
+    found.ok_or_else(|| format!("`{key}` is no limit"))
 }
 
 fn hex(text: &str) -> Result<Vec<u8>, String> {
@@ -308,6 +322,10 @@ mod tests {
             What::Closed(1000, Some("good bye".to_owned()))
         );
         assert_eq!(only("A protocol none"), What::Protocol(None));
+        assert_eq!(
+            only("Host reached connections_max 2"),
+            What::Reached(Limit::ConnectionsMax, 2)
+        );
     }
 
     #[test]

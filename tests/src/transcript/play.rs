@@ -105,6 +105,7 @@ impl Stage {
                 .remove(who)
                 .context("is not connected")?
                 .vanish(),
+            What::Reached(limit, times) => self.server.reaches(*limit, *times).await?,
             expectation => return self.expect(who, expectation).await,
         }
         Ok(Verdict::Right)

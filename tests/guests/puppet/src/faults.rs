@@ -33,6 +33,7 @@ pub fn run(word: &str, step: &Value) -> Option<Value> {
             HELD.with_borrow_mut(Vec::clear);
             json!("ok")
         }
+        "random-bytes" => random_bytes(count),
         "print" => {
             println!("{}", text(&step[1]));
             json!("ok")
@@ -101,6 +102,17 @@ fn hog() -> Value {
     }
     HELD.with_borrow_mut(Vec::clear);
     json!({ "held": held })
+}
+
+/// Asks the host for so many random bytes in one call.
+fn random_bytes(count: u64) -> Value {
+    unsafe extern "C" {
+        /// wasi-libc passes it on as it is.
+        fn getentropy(buffer: *mut u8, length: usize) -> i32;
+    }
+    let mut bytes = vec![0; count as usize];
+    // SAFETY: the buffer has the length.
+    json!(unsafe { getentropy(bytes.as_mut_ptr(), bytes.len()) })
 }
 
 /// What of the machine can be seen from inside: nothing.
