@@ -1,10 +1,11 @@
 //! The host, put together: the engine, the tenant, the listener; and taken apart again in order.
 
+mod admission;
+mod bucket;
 mod drain;
 mod http;
 mod live;
 mod look;
-mod places;
 mod reload;
 mod watch;
 
@@ -25,15 +26,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Limit};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::plugin::{Cache, Compile, Engine, EngineError};
 use crate::tenant::Tenant;
 use crate::ws::{self, Settings};
-use http::Upgraded;
+use admission::{Admission, Place, Places};
+use http::{Accepted, Upgraded};
 use live::Live;
-use places::Places;
 
 pub use live::{Entry, Patience, Problem, Reason, Refreshed, Swap};
 pub use reload::ReloadError;
@@ -88,8 +89,9 @@ pub struct Host {
     tenant: Tenant,
     /// Cancelled when the host stops.
     stopping: CancellationToken,
-    /// Of all connections that are open, handshakes included.
-    places: Arc<Places>,
+    admission: Admission,
+    /// Of the sockets that are not yet connections.
+    handshakes: Arc<Places>,
     /// One permit: reloads come one after another.
     reloads: Semaphore,
     /// Held for as long as a look at the folder lasts, so that there is one at a time.
@@ -113,7 +115,8 @@ impl Host {
             engine: ArcSwap::from_pointee(engine),
             tenant,
             stopping: CancellationToken::new(),
-            places: Arc::default(),
+            admission: Admission::default(),
+            handshakes: Arc::default(),
             reloads: Semaphore::new(1),
             live: Mutex::default(),
             pages: None,
@@ -215,7 +218,10 @@ impl Host {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    connections.spawn(Arc::clone(&self).connection(stream, peer));
+                    let Some(handshake) = self.begin_handshake(&stream) else {
+                        continue;
+                    };
+                    connections.spawn(Arc::clone(&self).connection(stream, peer, handshake));
                 }
                 Err(error) => {
                     // The usual one is "too many open files": it passes when a connection closes.
@@ -252,25 +258,37 @@ impl Host {
         tokio::join!(watching, retiring);
     }
 
+    /// A place for one more handshake; without one, the socket is to be dropped.
+    fn begin_handshake(&self, stream: &TcpStream) -> Option<Place> {
+        let handshakes_max = self.tenant.limits().handshakes_max;
+        let place = self.handshakes.take(handshakes_max);
+        if place.is_none() {
+            self.tenant.metrics.reached(Limit::HandshakesMax);
+            http::turn_away(stream);
+        }
+        place
+    }
+
     /// One accepted socket, through its upgrade to its end.
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, handshake: Place) {
         // Frames are written whole: there is nothing to wait for.
         let _ = stream.set_nodelay(true);
-        let place = self.places.take(self.tenant.limits().connections_max);
         let upgraded = tokio::select! {
-            upgraded = self.upgrade(stream, peer, place.is_some()) => upgraded,
+            upgraded = self.upgrade(stream, peer) => upgraded,
             () = self.stopping.cancelled() => None,
         };
-        if let Some(Upgraded {
+        drop(handshake);
+        let Some(Upgraded {
             stream,
             read,
-            request,
+            accepted: Accepted { request, admitted },
         }) = upgraded
-        {
-            let settings = self.settings();
-            ws::serve(stream, read, request, &self.tenant, &settings).await;
-        }
-        drop(place);
+        else {
+            return;
+        };
+        let settings = self.settings();
+        ws::serve(stream, read, request, &self.tenant, &settings).await;
+        drop(admitted);
     }
 
     fn settings(&self) -> Settings {

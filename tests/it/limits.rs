@@ -5,10 +5,28 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wardroom::Limit;
-use wardroom_tests::{Plugin, TestServer, WAIT};
+use wardroom_tests::{Client, Plugin, TestServer, WAIT, http};
 
 fn puppet() -> Plugin {
     Plugin::puppet(&json!({ "name": "puppet", "routes": [["do", "/do"]] }))
+}
+
+/// The HTTP status with which a connection is refused.
+async fn refused(server: &TestServer) -> Option<u16> {
+    let connected = server.connect_at("one more", "/ws", &[]).await.unwrap();
+    connected.err().map(|refusal| refusal.status)
+}
+
+/// Connects as soon as there is a place, which is when the host has let go of another; that no client can see.
+async fn connect_at_last(server: &TestServer) -> Client {
+    let start = Instant::now();
+    loop {
+        match server.connect_at("at last", "/ws", &[]).await.unwrap() {
+            Ok(client) => return client,
+            Err(refusal) => assert!([429, 503].contains(&refusal.status), "{refusal:?}"),
+        }
+        assert!(start.elapsed() < WAIT, "the place never becomes free");
+    }
 }
 
 #[tokio::test]
@@ -17,22 +35,87 @@ async fn connections_max() {
         TestServer::start(&[puppet()], |config| config.limits.connections_max = 2).unwrap();
     let mut first = server.connect("1").await.unwrap();
     let mut second = server.connect("2").await.unwrap();
-    let refusal = server
-        .connect_at("3", "/ws", &[])
-        .await
-        .unwrap()
-        .map(|_| ())
-        .unwrap_err();
-    assert_eq!(refusal.status, 503, "{refusal:?}");
+    assert_eq!(server.reached(Limit::ConnectionsMax), 0);
+    assert_eq!(refused(&server).await, Some(503));
+    assert_eq!(server.reached(Limit::ConnectionsMax), 1);
+    // What is no connection needs no place.
+    let health = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(http::ask(server.address, health).await.unwrap().status, 200);
     second.barrier().await.unwrap();
     first.close(1000, "").await.unwrap();
     first.receive_close().await.unwrap();
-    // The place is free as soon as the host has let go of the connection, which its client cannot see.
-    let start = Instant::now();
-    while let Err(refusal) = server.connect_at("4", "/ws", &[]).await.unwrap() {
-        assert_eq!(refusal.status, 503, "{refusal:?}");
-        assert!(start.elapsed() < WAIT, "the place never becomes free");
+    connect_at_last(&server).await;
+}
+
+#[tokio::test]
+async fn connections_per_address_max() {
+    let server = TestServer::start(&[puppet()], |config| {
+        config.limits.connections_per_address_max = 2;
+    })
+    .unwrap();
+    let mut first = server.connect("1").await.unwrap();
+    let _second = server.connect("2").await.unwrap();
+    assert_eq!(server.reached(Limit::ConnectionsPerAddressMax), 0);
+    assert_eq!(refused(&server).await, Some(429));
+    assert_eq!(server.reached(Limit::ConnectionsPerAddressMax), 1);
+    first.close(1000, "").await.unwrap();
+    first.receive_close().await.unwrap();
+    connect_at_last(&server).await;
+}
+
+#[tokio::test]
+async fn connections_per_second_max() {
+    let server = TestServer::start(&[puppet()], |config| {
+        config.limits.connections_per_second_max = 2;
+    })
+    .unwrap();
+    let mut first = server.connect("1").await.unwrap();
+    server.connect("2").await.unwrap();
+    assert_eq!(server.reached(Limit::ConnectionsPerSecondMax), 0);
+    // A slow machine may have earned another one or two by now, and earns two with each second.
+    let mut last = None;
+    for _ in 0..10 {
+        last = refused(&server).await;
+        if last.is_some() {
+            break;
+        }
     }
+    assert_eq!(last, Some(503));
+    assert!(server.reached(Limit::ConnectionsPerSecondMax) >= 1);
+    first.barrier().await.unwrap();
+    connect_at_last(&server).await;
+}
+
+#[tokio::test]
+async fn handshakes_max() {
+    let server = TestServer::start(&[puppet()], |config| config.limits.handshakes_max = 2).unwrap();
+    let mut begun = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET /ws HT").await.unwrap();
+        begun.push(stream);
+    }
+    // Sockets are accepted in the order in which they came.
+    let mut third = TcpStream::connect(server.address).await.unwrap();
+    let mut answer = Vec::new();
+    third.read_to_end(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    server.reaches(Limit::HandshakesMax, 1).await.unwrap();
+    // Those that have begun go on, and a place that is given up is free.
+    let rest = http::upgrade("/ws")["GET /ws HT".len()..].to_owned();
+    begun[0].write_all(rest.as_bytes()).await.unwrap();
+    // One byte of text, masked with zeros; that it is answered proves that this is no handshake any more.
+    begun[0]
+        .write_all(&[0x81, 0x81, 0, 0, 0, 0, b'x'])
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}}") {
+        assert!(begun[0].read_buf(&mut answer).await.unwrap() > 0);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    server.connect("a place").await.unwrap();
 }
 
 #[tokio::test]
@@ -67,7 +150,7 @@ async fn close_timeout() {
     .unwrap();
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream
-        .write_all(wardroom_tests::http::upgrade("/ws").as_bytes())
+        .write_all(http::upgrade("/ws").as_bytes())
         .await
         .unwrap();
     stream.write_all(&[0x81, 0x01, 0x61]).await.unwrap();

@@ -103,8 +103,18 @@ impl Limit {
 }
 
 limits! {
-    /// Open connections, handshakes included. One more is answered 503.
+    /// Open connections. One more is answered 503.
     ConnectionsMax connections_max: usize as Count = 20_000, at least 1;
+
+    /// Open connections from one address; of version 6, from one network of 64 bits. One more is answered 429. By
+    /// default as many as there may be at all, because a proxy is one address.
+    ConnectionsPerAddressMax connections_per_address_max: usize as Count = 20_000, at least 1;
+
+    /// Connections that open within a second, and at once after a second of rest. One more is answered 503.
+    ConnectionsPerSecondMax connections_per_second_max: u32 as Count = 10_000, at least 1;
+
+    /// Sockets that are not yet connections. One more is answered 503, unread.
+    HandshakesMax handshakes_max: usize as Count = 2_000, at least 1;
 
     /// From accepting the socket to the end of the upgrade; then the socket is dropped.
     HandshakeTimeout handshake_timeout: Duration as Time = Duration::from_secs(10), at least Duration::from_millis(1);

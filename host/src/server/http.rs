@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::Host;
+use super::admission::Admitted;
 use crate::config::Limit;
 use crate::dispatch::{self, UpgradeRefused};
 use crate::hub::Request;
@@ -25,19 +26,14 @@ use crate::ws::upgrade;
 
 impl Host {
     /// Speaks HTTP on the socket. The socket comes back when a WebSocket was asked for and accepted.
-    pub(super) async fn upgrade(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        has_place: bool,
-    ) -> Option<Upgraded> {
+    pub(super) async fn upgrade(&self, stream: TcpStream, peer: SocketAddr) -> Option<Upgraded> {
         let handshake_timeout = self.tenant.limits().handshake_timeout;
         let accepted = Mutex::new(None);
         let service = service_fn(|request: hyper::Request<Body>| {
             let accepted = &accepted;
             async move {
                 let (parts, _) = request.into_parts();
-                let response = self.respond(&parts, peer, has_place, accepted).await;
+                let response = self.respond(&parts, peer, accepted).await;
                 Ok::<_, Infallible>(response)
             }
         });
@@ -53,11 +49,11 @@ impl Host {
         };
         let parts = parts.ok()?;
         let (stream, read) = (parts.io.into_inner(), parts.read_buf);
-        let request = accepted.lock().take()?;
+        let accepted = accepted.lock().take()?;
         Some(Upgraded {
             stream,
             read,
-            request,
+            accepted,
         })
     }
 
@@ -65,8 +61,7 @@ impl Host {
         &self,
         request: &Parts,
         peer: SocketAddr,
-        has_place: bool,
-        accepted: &Mutex<Option<Request>>,
+        accepted: &Mutex<Option<Accepted>>,
     ) -> Response<Full<Bytes>> {
         match request.uri.path() {
             "/healthz" => return answer(StatusCode::OK, "ok\n"),
@@ -82,15 +77,19 @@ impl Host {
             Ok(response) => response,
             Err(error) => return refuse_upgrade(error),
         };
-        if !has_place {
-            self.tenant.metrics.reached(Limit::ConnectionsMax);
-            tracing::warn!(%peer, "connection refused (connections_max)");
-            return answer(StatusCode::SERVICE_UNAVAILABLE, "at capacity\n");
-        }
+        let limits = self.tenant.limits();
+        let admitted = match self.admission.admit(peer.ip(), &limits) {
+            Ok(admitted) => admitted,
+            Err(limit) => {
+                self.tenant.metrics.reached(limit);
+                tracing::warn!(%peer, "connection refused ({})", limit.key());
+                return keep_out(limit);
+            }
+        };
         let described = upgrade::describe(request, peer, &self.tenant.plugins());
         match dispatch::upgrade(&self.tenant, described).await {
             Ok(request) => {
-                *accepted.lock() = Some(request);
+                *accepted.lock() = Some(Accepted { request, admitted });
                 response.map(|()| Full::default())
             }
             Err(refused) => refused_by_plugin(refused),
@@ -103,7 +102,36 @@ pub(super) struct Upgraded {
     pub(super) stream: TcpStream,
     /// What was read of it beyond the request.
     pub(super) read: Bytes,
+    pub(super) accepted: Accepted,
+}
+
+/// What was accepted, and the right to it.
+pub(super) struct Accepted {
     pub(super) request: Request,
+    pub(super) admitted: Admitted,
+}
+
+/// Says that there is no time even for a request. The socket is dropped with what was not read of it, so the answer
+/// may get lost; who sees it knows why.
+pub(super) fn turn_away(stream: &TcpStream) {
+    const BUSY: &[u8] =
+        b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n\
+        Content-Length: 0\r\n\r\n";
+    // Fresh from the listener it can be written to.
+    let _ = rustix::io::write(stream, BUSY);
+}
+
+fn keep_out(limit: Limit) -> Response<Full<Bytes>> {
+    if limit == Limit::ConnectionsPerAddressMax {
+        return answer(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too many connections from this address\n",
+        );
+    }
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "at capacity\n");
+    let second = HeaderValue::from_static("1");
+    response.headers_mut().insert(header::RETRY_AFTER, second);
+    response
 }
 
 fn answer(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
