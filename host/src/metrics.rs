@@ -17,13 +17,17 @@ const SECONDS: [f64; 18] = [
 ];
 
 /// All that is counted: name and meaning. The README says the same, with the labels.
-pub const METRICS: [(&str, &str); 11] = [
+pub const METRICS: [(&str, &str); 12] = [
     ("wardroom_connections", "Open connections"),
     (
         "wardroom_connections_opened_total",
         "Connections that were opened",
     ),
     ("wardroom_rooms", "Rooms with members"),
+    (
+        "wardroom_outboxes_bytes",
+        "Bytes that wait to be written to connections",
+    ),
     (
         "wardroom_messages_received_total",
         "Messages of clients, malformed ones included",
@@ -67,6 +71,7 @@ struct Shared {
     connections: Gauge,
     opened: Counter,
     rooms: Gauge,
+    outboxes: Gauge,
     received: Counter,
     sent: Counter,
     swaps: Counter,
@@ -129,6 +134,7 @@ impl Metrics {
             connections: gauge(&recorder, "wardroom_connections", vec![]),
             opened: counter(&recorder, "wardroom_connections_opened_total", vec![]),
             rooms: gauge(&recorder, "wardroom_rooms", vec![]),
+            outboxes: gauge(&recorder, "wardroom_outboxes_bytes", vec![]),
             received: counter(&recorder, "wardroom_messages_received_total", vec![]),
             sent: counter(&recorder, "wardroom_messages_sent_total", vec![]),
             swaps: counter(&recorder, "wardroom_swaps_total", vec![]),
@@ -180,7 +186,8 @@ impl Metrics {
     }
 
     /// What there is right now.
-    pub fn hold(&self, connections: usize, rooms: usize) {
+    pub fn hold(&self, connections: usize, rooms: usize, outboxes_bytes: usize) {
+        self.0.outboxes.set(outboxes_bytes as f64);
         self.0.connections.set(connections as f64);
         self.0.rooms.set(rooms as f64);
     }

@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
 use crate::config::{Config, ConfigError, Limit};
-use crate::hub::Hub;
+use crate::hub::{Backlog, Hub};
 use crate::metrics::Metrics;
 use crate::plugin::{Cache, Compile, Engine, EngineError};
 use crate::tenant::Tenant;
@@ -89,6 +89,8 @@ pub struct Host {
     tenant: Tenant,
     /// Cancelled when the host stops.
     stopping: CancellationToken,
+    /// Of all connections.
+    backlog: Arc<Backlog>,
     admission: Admission,
     /// Of the sockets that are not yet connections.
     handshakes: Arc<Places>,
@@ -108,13 +110,15 @@ impl Host {
         config.validate()?;
         let metrics = Metrics::new();
         let engine = set_up_engine(&config, metrics.clone())?;
-        let hub = Hub::new(&config.node, bus);
+        let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
+        let hub = Hub::new(&config.node, bus, Arc::clone(&backlog));
         let tenant = Tenant::new(hub, config.limits.clone(), metrics);
         Ok(Self {
             config: ArcSwap::from_pointee(config),
             engine: ArcSwap::from_pointee(engine),
             tenant,
             stopping: CancellationToken::new(),
+            backlog,
             admission: Admission::default(),
             handshakes: Arc::default(),
             reloads: Semaphore::new(1),
@@ -147,7 +151,11 @@ impl Host {
     pub fn metrics_text(&self) -> String {
         let hub = &self.tenant.hub;
         let metrics = &self.tenant.metrics;
-        metrics.hold(hub.connection_count(), hub.room_count());
+        metrics.hold(
+            hub.connection_count(),
+            hub.room_count(),
+            self.backlog.bytes(),
+        );
         for plugin in self.tenant.plugins().plugins() {
             plugin.hold_metrics();
         }

@@ -131,6 +131,10 @@ limits! {
     /// Messages waiting to be written to one connection. More close it with 3008.
     OutboxMessagesMax outbox_messages_max: usize as Count = 1_024, at least 1;
 
+    /// Bytes waiting to be written to all connections together; what waits for several counts once. When there are more,
+    /// connections whose clients do not read are closed with 3008, those first for which most waits.
+    OutboxesBytesMax outboxes_bytes_max: usize as Bytes = 256 * MIB, at least 1;
+
     /// How long a closing connection may take to read what is left for it; then the socket is dropped.
     CloseTimeout close_timeout: Duration as Time = Duration::from_secs(2);
 

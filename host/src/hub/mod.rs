@@ -3,6 +3,7 @@
 //! Owns connections, rooms and outboxes; knows neither sockets nor plugins. Handlers reach it through `plugin`,
 //! sockets through `ws`, other hosts through the bus. Nothing here waits for a client.
 
+mod backlog;
 mod connection;
 mod outbox;
 mod query;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
+pub use backlog::Backlog;
 pub use connection::{AttributesTooLarge, Connection, ConnectionId, Request};
 pub use outbox::{Outbox, Refused, Taken};
 pub use query::{ConnectionInfo, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
@@ -46,6 +48,8 @@ struct Inner {
     /// The open ones. Sorted, because queries page through them.
     connections: RwLock<BTreeMap<ConnectionId, Arc<Connection>>>,
     rooms: Rooms,
+    /// Of all hubs of this host.
+    backlog: Arc<Backlog>,
     /// Numbers what this host publishes.
     sequence: AtomicU64,
 }
@@ -62,26 +66,32 @@ pub enum JoinError {
 }
 
 impl Hub {
-    /// An empty hub on a bus.
+    /// An empty hub on a bus, whose connections share the backlog with those of the host's other hubs.
     #[must_use]
-    pub fn new(node: &str, bus: Arc<dyn Bus>) -> Self {
+    pub fn new(node: &str, bus: Arc<dyn Bus>, backlog: Arc<Backlog>) -> Self {
         let inner = Arc::new(Inner {
             node: node.to_owned(),
             bus,
             connections: RwLock::default(),
             rooms: Rooms::new(),
+            backlog,
             sequence: AtomicU64::new(0),
         });
         inner
             .bus
             .attach(Arc::new(remote::Receiver(Arc::downgrade(&inner))));
+        inner.backlog.attach(Arc::downgrade(&inner));
         Self { inner }
     }
 
     /// Makes a connection that nobody sees until it is [opened](Self::open). Its outbox keeps these limits.
     #[must_use]
     pub fn connect(&self, request: Request, limits: &Limits) -> Arc<Connection> {
-        let outbox = Outbox::new(limits.outbox_bytes_max, limits.outbox_messages_max);
+        let outbox = Outbox::new(
+            limits.outbox_bytes_max,
+            limits.outbox_messages_max,
+            Arc::clone(&self.inner.backlog),
+        );
         Arc::new(Connection::new(request, outbox))
     }
 
@@ -168,10 +178,11 @@ impl Hub {
         &self,
         room: &RoomName,
         push: &PushFrame<'_>,
-        frame: &Bytes,
+        frame: Bytes,
         except: Option<ConnectionId>,
     ) {
-        self.inner.rooms.deliver(room.as_str(), frame, except);
+        let frame = self.inner.backlog.hold(frame);
+        self.inner.rooms.deliver(room.as_str(), &frame, except);
         let node = &self.inner.node;
         let sequence = &self.inner.sequence;
         let channel = remote::channel(room.as_str());
@@ -187,10 +198,26 @@ impl Hub {
     }
 
     /// Pushes to every open connection.
-    pub fn broadcast_all(&self, frame: &Bytes) {
+    pub fn broadcast_all(&self, frame: Bytes) {
+        let frame = self.inner.backlog.hold(frame);
         for connection in self.inner.connections.read().values() {
             let _ = deliver(connection, frame.clone());
         }
+    }
+
+    /// Pushes to one connection, whoever sends it.
+    ///
+    /// # Errors
+    /// [`Refused`]; the push is lost then, and nobody waits.
+    pub fn send(&self, connection: &Connection, frame: Bytes) -> Result<(), Refused> {
+        deliver(connection, self.inner.backlog.hold(frame))
+    }
+
+    /// Queues the answer to a message of the connection. A client that does not read gets none; its connection is
+    /// closed for that.
+    pub fn reply(&self, connection: &Connection, frame: Bytes) {
+        let frame = self.inner.backlog.hold(frame);
+        let _ = connection.outbox.push_reply(frame);
     }
 
     /// An open connection.
@@ -235,11 +262,8 @@ impl std::fmt::Debug for Hub {
     }
 }
 
-/// Queues a frame for a connection, whoever sends it.
-///
-/// # Errors
-/// [`Refused`]; the push is lost then, and nobody waits.
-pub fn deliver(connection: &Connection, frame: Bytes) -> Result<(), Refused> {
+/// Queues a frame that is [held](Backlog::hold).
+fn deliver(connection: &Connection, frame: Bytes) -> Result<(), Refused> {
     let result = connection.outbox.push(frame);
     if let Err(Refused::Overflow(_)) = result {
         tracing::info!(connection = %connection.id, "slow consumer: closing with 3008 (outbox_bytes_max, outbox_messages_max)");

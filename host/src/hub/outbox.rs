@@ -4,11 +4,13 @@
 //! memory here beyond the struct.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::Backlog;
 use crate::config::Limit;
 use crate::protocol::{Close, CloseCode};
 
@@ -22,6 +24,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 pub struct Outbox {
     bytes_max: usize,
     messages_max: usize,
+    backlog: Arc<Backlog>,
     state: Mutex<State>,
 }
 
@@ -36,8 +39,9 @@ struct State {
     overflowed: Option<Limit>,
     /// Of the connection's task, while it waits.
     waker: Option<Waker>,
-    /// It waits for closing alone, because the socket takes no more frames for now.
-    only_closing: bool,
+    /// What was taken and is not yet with the socket, which takes no more for now: the task waits for closing alone.
+    /// It counts in the backlog.
+    stuck: Option<usize>,
 }
 
 /// Why a push was refused.
@@ -61,10 +65,11 @@ pub enum Taken {
 impl Outbox {
     /// An empty one with its limits.
     #[must_use]
-    pub fn new(bytes_max: usize, messages_max: usize) -> Self {
+    pub fn new(bytes_max: usize, messages_max: usize, backlog: Arc<Backlog>) -> Self {
         Self {
             bytes_max,
             messages_max,
+            backlog,
             state: Mutex::default(),
         }
     }
@@ -106,6 +111,23 @@ impl Outbox {
         wake(state);
     }
 
+    /// How many bytes wait, here and to be taken by the socket, when that takes none.
+    pub(super) fn stuck(&self) -> Option<usize> {
+        let state = self.state.lock();
+        Some(state.stuck? + state.bytes)
+    }
+
+    /// Closes the connection because its client does not read and a limit of all of them is passed.
+    pub(super) fn give_up(&self, reached: Limit) {
+        let mut state = self.state.lock();
+        if state.overflowed.is_none() {
+            state.overflow(reached);
+        }
+        // It goes with the socket, and that soon.
+        self.moves(&mut state);
+        wake(state);
+    }
+
     /// The reason to close, once there is one.
     #[must_use]
     pub fn closing(&self) -> Option<Close> {
@@ -121,6 +143,7 @@ impl Outbox {
     /// Moves what fits into one write to `batch`, which must be empty; waits when there is nothing.
     pub fn poll_take(&self, context: &mut Context<'_>, batch: &mut VecDeque<Bytes>) -> Poll<Taken> {
         let mut state = self.state.lock();
+        self.moves(&mut state);
         if !state.queue.is_empty() {
             state.take(batch);
             return Poll::Ready(Taken::Frames);
@@ -128,24 +151,42 @@ impl Outbox {
         if state.close.is_some() {
             return Poll::Ready(Taken::Closing);
         }
-        state.wait(context, false);
+        state.wait(context);
         Poll::Pending
     }
 
-    /// Waits until closing is asked for: what a task does whose socket takes no more frames.
-    pub fn poll_closing(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Waits until closing is asked for: what a task does whose socket takes no more, and has so many bytes left to
+    /// take.
+    pub fn poll_closing(&self, context: &mut Context<'_>, left: usize) -> Poll<()> {
         let mut state = self.state.lock();
+        self.moves(&mut state);
         if state.close.is_some() {
             return Poll::Ready(());
         }
-        state.wait(context, true);
+        self.backlog.add(left);
+        state.stuck = Some(left);
+        state.wait(context);
         Poll::Pending
+    }
+
+    /// The socket has taken what it was given, or is about to go.
+    fn moves(&self, state: &mut State) {
+        if let Some(left) = state.stuck.take() {
+            self.backlog.remove(left);
+        }
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let left = self.state.get_mut().stuck.take();
+        self.backlog.remove(left.unwrap_or_default());
     }
 }
 
 /// Unlocks first: the woken task takes the same lock.
 fn wake(mut state: MutexGuard<'_, State>) {
-    if state.only_closing && state.close.is_none() {
+    if state.stuck.is_some() && state.close.is_none() {
         return;
     }
     let waker = state.waker.take();
@@ -156,8 +197,7 @@ fn wake(mut state: MutexGuard<'_, State>) {
 }
 
 impl State {
-    fn wait(&mut self, context: &Context<'_>, only_closing: bool) {
-        self.only_closing = only_closing;
+    fn wait(&mut self, context: &Context<'_>) {
         match &mut self.waker {
             Some(waker) => waker.clone_from(context.waker()),
             none => *none = Some(context.waker().clone()),
@@ -179,12 +219,16 @@ impl State {
             self.queue.push_back(frame);
             return Ok(());
         };
+        self.overflow(reached);
+        Err(Refused::Overflow(reached))
+    }
+
+    fn overflow(&mut self, reached: Limit) {
         self.overflowed = Some(reached);
         self.close = Some(Close::new(CloseCode::SlowConsumer, "slow consumer"));
         // The client would have to read all this before it could learn why it was closed.
         self.queue = VecDeque::new();
         self.bytes = 0;
-        Err(Refused::Overflow(reached))
     }
 
     fn take(&mut self, batch: &mut VecDeque<Bytes>) {
@@ -210,6 +254,10 @@ impl State {
 mod tests {
     use super::*;
 
+    fn outbox(bytes_max: usize, messages_max: usize) -> Outbox {
+        Outbox::new(bytes_max, messages_max, Arc::new(Backlog::new(usize::MAX)))
+    }
+
     fn take(outbox: &Outbox) -> Option<(Taken, Vec<Bytes>)> {
         let mut batch = VecDeque::new();
         let mut context = Context::from_waker(Waker::noop());
@@ -221,7 +269,7 @@ mod tests {
 
     #[test]
     fn it_keeps_order_and_waits_when_empty() {
-        let outbox = Outbox::new(10, 10);
+        let outbox = outbox(10, 10);
         assert_eq!(take(&outbox), None);
         outbox.push("a".into()).unwrap();
         outbox.push("b".into()).unwrap();
@@ -234,7 +282,7 @@ mod tests {
 
     #[test]
     fn one_byte_too_many_closes_with_3008_and_drops_what_waited() {
-        let outbox = Outbox::new(4, 10);
+        let outbox = outbox(4, 10);
         outbox.push("1234".into()).unwrap();
         assert_eq!(
             outbox.push("5".into()),
@@ -249,7 +297,7 @@ mod tests {
 
     #[test]
     fn one_message_too_many_closes_with_3008() {
-        let outbox = Outbox::new(100, 2);
+        let outbox = outbox(100, 2);
         outbox.push("1".into()).unwrap();
         outbox.push("2".into()).unwrap();
         assert_eq!(
@@ -260,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_was_taken_no_longer_counts() {
-        let outbox = Outbox::new(4, 1);
+        let outbox = outbox(4, 1);
         for _ in 0..3 {
             outbox.push("1234".into()).unwrap();
             assert!(take(&outbox).is_some());
@@ -269,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_close_lets_out_what_is_queued_and_the_last_reply() {
-        let outbox = Outbox::new(10, 10);
+        let outbox = outbox(10, 10);
         outbox.push("a".into()).unwrap();
         outbox.close(Close::by_plugin(Some(4000), Some("bye")).unwrap());
         outbox.close(Close::new(CloseCode::Normal, ""));
@@ -290,7 +338,7 @@ mod tests {
     #[test]
     fn batches_are_bounded() {
         let taken = |outbox: &Outbox| take(outbox).map(|(_, batch)| batch.len());
-        let outbox = Outbox::new(usize::MAX, usize::MAX);
+        let outbox = outbox(usize::MAX, usize::MAX);
         for _ in 0..=BATCH_MESSAGES {
             outbox.push("x".into()).unwrap();
         }
@@ -301,5 +349,24 @@ mod tests {
         }
         assert_eq!(taken(&outbox), Some(1));
         assert_eq!(taken(&outbox), Some(1));
+    }
+
+    #[test]
+    fn what_a_socket_does_not_take_counts_until_it_does() {
+        let outbox = outbox(10, 10);
+        let mut context = Context::from_waker(Waker::noop());
+        assert_eq!(outbox.stuck(), None);
+        assert!(outbox.poll_closing(&mut context, 3).is_pending());
+        assert!(outbox.poll_closing(&mut context, 4).is_pending());
+        outbox.push("12".into()).unwrap();
+        assert_eq!((outbox.stuck(), outbox.backlog.bytes()), (Some(6), 4));
+        assert!(take(&outbox).is_some());
+        assert_eq!((outbox.stuck(), outbox.backlog.bytes()), (None, 0));
+        assert!(outbox.poll_closing(&mut context, 5).is_pending());
+        outbox.give_up(Limit::OutboxesBytesMax);
+        assert_eq!(outbox.overflowed(), Some(Limit::OutboxesBytesMax));
+        assert_eq!((outbox.stuck(), outbox.backlog.bytes()), (None, 0));
+        assert!(outbox.poll_closing(&mut context, 5).is_ready());
+        assert_eq!(outbox.backlog.bytes(), 0);
     }
 }

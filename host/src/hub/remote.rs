@@ -90,7 +90,8 @@ impl Receive for Receiver {
             data: envelope.data.map(RawValue::get),
         };
         let except = envelope.exclude_id.and_then(|id| id.parse().ok());
-        hub.rooms.deliver(room, &push.encode(), except);
+        let frame = hub.backlog.hold(push.encode());
+        hub.rooms.deliver(room, &frame, except);
     }
 }
 

@@ -22,8 +22,12 @@ fn request() -> Request {
     }
 }
 
+fn backlog() -> Arc<Backlog> {
+    Arc::new(Backlog::new(usize::MAX))
+}
+
 fn hub() -> Hub {
-    Hub::new("a", Arc::new(LocalBus::new()))
+    Hub::new("a", Arc::new(LocalBus::new()), backlog())
 }
 
 fn room(name: &str) -> RoomName {
@@ -63,7 +67,7 @@ fn broadcast(hub: &Hub, name: &str, event: &str, except: Option<ConnectionId>) {
         params: &[],
         data: None,
     };
-    hub.broadcast(&room(name), &push, &push.encode(), except);
+    hub.broadcast(&room(name), &push, push.encode(), except);
 }
 
 fn received(connection: &Connection) -> Vec<Bytes> {
@@ -180,8 +184,8 @@ fn hosts_on_one_bus_share_a_room_and_nobody_gets_anything_twice() {
     let bus = LocalBus::new();
     let other_bus = bus.another();
     let (here, there) = (
-        Hub::new("a", Arc::new(bus)),
-        Hub::new("b", Arc::new(other_bus)),
+        Hub::new("a", Arc::new(bus), backlog()),
+        Hub::new("b", Arc::new(other_bus), backlog()),
     );
     let (alice, bob) = (open(&here), open(&there));
     join(&here, &alice, "/r").unwrap();
@@ -193,7 +197,7 @@ fn hosts_on_one_bus_share_a_room_and_nobody_gets_anything_twice() {
         params: &params,
         data: Some("1.0"),
     };
-    here.broadcast(&room("/r"), &push, &push.encode(), None);
+    here.broadcast(&room("/r"), &push, push.encode(), None);
     let frame = r#"{"event":"e","path":"/r","params":{"n":["1","2"]},"data":1.0}"#;
     assert_eq!(received(&alice), [frame]);
     assert_eq!(received(&bob), [frame]);
@@ -290,7 +294,7 @@ proptest! {
                     }
                 }
                 Step::BroadcastAll => {
-                    hub.broadcast_all(&Bytes::from(event.clone()));
+                    hub.broadcast_all(Bytes::from(event.clone()));
                     for who in &model.open {
                         model.sent.entry(*who).or_default().push(event.clone());
                     }

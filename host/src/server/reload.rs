@@ -54,6 +54,7 @@ impl Host {
         let limits = Arc::new(config.limits.clone());
         let engine = self.engine.load().with_limits(Arc::clone(&limits));
         self.engine.store(Arc::new(engine));
+        self.backlog.set_max(limits.outboxes_bytes_max);
         self.tenant.set_limits(limits);
         self.config.store(Arc::new(config));
         let refreshed = self.refresh(Patience::None).await?;

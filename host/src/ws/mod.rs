@@ -2,6 +2,7 @@
 //!
 //! Each connection is one task, which reads, calls the plugin and writes. Only this module knows tungstenite.
 
+mod end;
 mod heartbeat;
 mod socket;
 #[cfg(test)]
@@ -21,8 +22,9 @@ use crate::dispatch::{self, Answer};
 use crate::hub::{Connection, Outbox, Request};
 use crate::protocol::{Close, CloseCode};
 use crate::tenant::{RoutesUsed, Tenant};
+use end::End;
 use heartbeat::Heartbeat;
-use socket::{End, Incoming, Socket};
+use socket::{Incoming, Socket};
 
 /// What a connection keeps from its beginning to its end, beside its size limits.
 #[derive(Clone, Debug)]
@@ -127,14 +129,11 @@ where
             }
             Err(end) => return end,
         };
-        // A client that does not read gets no reply either; the outbox closes its connection.
         match answer {
-            Answer::Reply(frame) => {
-                let _ = outbox.push_reply(frame);
-            }
+            Answer::Reply(frame) => tenant.hub.reply(connection, frame),
             Answer::Silence => {}
             Answer::Malformed(frame) => {
-                let _ = outbox.push_reply(frame);
+                tenant.hub.reply(connection, frame);
                 if malformed.is_one_too_many(tenant.limits().malformed_per_minute_max) {
                     tenant.metrics.reached(Limit::MalformedPerMinuteMax);
                     outbox.close(Close::new(CloseCode::Policy, "too many malformed messages"));

@@ -1,6 +1,6 @@
 //! The socket of one connection: frames in, frames out, the heartbeat, the closing handshake.
 //!
-//! The only file that reads and writes frames, and with its parent the only one that knows tungstenite. Everything
+//! The only file that reads and writes frames. Everything
 //! is polled from the connection's one task: while a handler runs the outbox keeps draining, and one message is
 //! read ahead.
 
@@ -22,11 +22,12 @@ use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::end::End;
 use super::heartbeat::{Beat, Heartbeat};
 use crate::config::Limits;
 use crate::hub::{Outbox, Taken};
 use crate::metrics::Metrics;
-use crate::protocol::{ABNORMAL, Close, CloseCode, NO_CODE};
+use crate::protocol::{Close, CloseCode};
 
 /// Tungstenite allocates it for each connection and zero-fills it before each read, so it is small: 4 KiB took
 /// 8.4 µs a request and 13 KB a connection where the default of 128 KiB took 7.4 µs and 110 KB or more.
@@ -53,19 +54,6 @@ pub(super) enum Incoming {
     NotText,
 }
 
-/// How the connection came to its end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The host closes it, as its outbox says.
-    ByHost,
-    /// The client broke the protocol, or fell silent: nothing more can be read from it.
-    Broken(Close),
-    /// The client closed it, with the code that it sent.
-    ByClient(Close),
-    /// The socket is gone.
-    Gone,
-}
-
 /// A connection's socket.
 pub(super) struct Socket<S> {
     stream: WebSocketStream<S>,
@@ -73,8 +61,8 @@ pub(super) struct Socket<S> {
     metrics: Metrics,
     /// Read while a handler ran.
     ahead: Option<Incoming>,
-    /// Given to tungstenite and not yet flushed.
-    unflushed: bool,
+    /// Tungstenite has something that is not yet flushed: with so many bytes from the outbox.
+    unflushed: Option<usize>,
     /// Messages read since replies were last written.
     corked: u32,
     /// Set once; nothing is read after it.
@@ -108,7 +96,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             heartbeat,
             metrics,
             ahead: None,
-            unflushed: false,
+            unflushed: None,
             corked: 0,
             end: None,
         }
@@ -189,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         loop {
             let message = match ready!(Pin::new(&mut self.stream).poll_next(context)) {
                 Some(Ok(message)) => message,
-                Some(Err(error)) => return Poll::Ready(Err(end_of_error(&error))),
+                Some(Err(error)) => return Poll::Ready(Err(End::of_error(&error))),
                 None => return Poll::Ready(Err(End::Gone)),
             };
             self.heartbeat.heard();
@@ -200,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                     Ok(text) => Incoming::Text(text),
                     Err(_) => Incoming::NotText,
                 },
-                Message::Close(frame) => return Poll::Ready(Err(End::ByClient(close_of(frame)))),
+                Message::Close(frame) => return Poll::Ready(Err(End::by_client(frame))),
                 // Tungstenite answers pings by itself.
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
             };
@@ -214,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match ready!(self.heartbeat.poll(context)) {
                 Beat::Ping => {
                     let _ = Pin::new(&mut self.stream).start_send(Message::Ping(Bytes::new()));
-                    self.unflushed = true;
+                    self.unflushed.get_or_insert(0);
                 }
                 Beat::Missed => {
                     return Poll::Ready(End::Broken(Close::new(
@@ -229,11 +217,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Writes what the outbox holds, and what becomes of it; ends when there is nothing left and the host closes.
     fn poll_write(&mut self, context: &mut Context<'_>, outbox: &Outbox) -> Poll<End> {
         loop {
-            if self.unflushed {
+            if let Some(bytes) = self.unflushed {
                 match Pin::new(&mut self.stream).poll_flush(context) {
-                    Poll::Ready(Ok(())) => self.unflushed = false,
+                    Poll::Ready(Ok(())) => self.unflushed = None,
                     Poll::Ready(Err(_)) => return Poll::Ready(End::Gone),
-                    Poll::Pending => return outbox.poll_closing(context).map(|()| End::ByHost),
+                    Poll::Pending => {
+                        return outbox.poll_closing(context, bytes).map(|()| End::ByHost);
+                    }
                 }
             }
             self.corked = 0;
@@ -251,10 +241,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     fn queue(&mut self, batch: VecDeque<Bytes>) -> Result<(), Error> {
         self.metrics.sent(batch.len());
+        let bytes = self.unflushed.get_or_insert(0);
         for frame in batch {
+            *bytes += frame.len();
             Pin::new(&mut self.stream).start_send(Message::Frame(text_frame(frame)))?;
         }
-        self.unflushed = true;
         Ok(())
     }
 
@@ -305,9 +296,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         outbox: &Outbox,
     ) -> Poll<Result<(), Error>> {
         loop {
-            if self.unflushed {
+            if self.unflushed.is_some() {
                 ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-                self.unflushed = false;
+                self.unflushed = None;
             }
             let mut batch = VecDeque::new();
             match ready!(outbox.poll_take(context, &mut batch)) {
@@ -321,7 +312,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// frame after it has read that, but answers it only at the next flush. If the socket took nothing more even
     /// before, the client has not read what it was sent, and goes without the rest.
     async fn write_past_tungstenite(&mut self, outbox: &Outbox) -> Result<(), Error> {
-        if self.unflushed {
+        if self.unflushed.is_some() {
             return Ok(());
         }
         loop {
@@ -357,42 +348,9 @@ fn text_frame(text: Bytes) -> Frame {
     Frame::message(text, OpCode::Data(Data::Text), true)
 }
 
-fn end_of_error(error: &Error) -> End {
-    let broken = |code, reason: &str| End::Broken(Close::new(code, reason));
-    match error {
-        Error::Capacity(_) => broken(CloseCode::TooLarge, "message too large (message_bytes_max)"),
-        Error::Utf8(_) => broken(CloseCode::InvalidUtf8, "text is not UTF-8"),
-        Error::Protocol(
-            tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ) => End::Gone,
-        Error::Protocol(violation) => broken(CloseCode::ProtocolError, &violation.to_string()),
-        _ => End::Gone,
-    }
-}
-
-fn close_of(frame: Option<CloseFrame>) -> Close {
-    match frame {
-        Some(frame) => Close::with_code(frame.code.into(), frame.reason.as_str()),
-        None => Close::with_code(NO_CODE, ""),
-    }
-}
-
 fn frame_of(close: &Close) -> CloseFrame {
     CloseFrame {
         code: WireCode::from(close.code),
         reason: close.reason.clone().into(),
-    }
-}
-
-impl End {
-    /// What the disconnect handlers are told.
-    pub(super) fn close(&self, outbox: &Outbox) -> Close {
-        match self {
-            Self::ByHost => outbox
-                .closing()
-                .unwrap_or_else(|| Close::with_code(ABNORMAL, "")),
-            Self::Broken(close) | Self::ByClient(close) => close.clone(),
-            Self::Gone => Close::with_code(ABNORMAL, ""),
-        }
     }
 }

@@ -15,23 +15,37 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Settings, serve};
 use crate::cluster::LocalBus;
-use crate::config::Limits;
-use crate::hub::{Hub, Request};
+use crate::config::{Limit, Limits};
+use crate::hub::{Backlog, Connection, Hub, Request};
 use crate::metrics::Metrics;
 use crate::tenant::Tenant;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+fn tenant(limits: Limits) -> Arc<Tenant> {
+    let backlog = Arc::new(Backlog::new(limits.outboxes_bytes_max));
+    let hub = Hub::new("a", Arc::new(LocalBus::new()), backlog);
+    Arc::new(Tenant::new(hub, limits, Metrics::new()))
+}
+
 /// A served connection, the client's end of it, and the tenant it belongs to.
 async fn connect(
     buffer: usize,
     limits: Limits,
 ) -> (WebSocketStream<DuplexStream>, JoinHandle<()>, Arc<Tenant>) {
-    let hub = Hub::new("a", Arc::new(LocalBus::new()));
-    let tenant = Arc::new(Tenant::new(hub, limits, Metrics::new()));
+    let tenant = tenant(limits);
+    let (client, task) = connect_to(&tenant, buffer).await;
+    (client, task, tenant)
+}
+
+/// The same, to a tenant that may have others.
+async fn connect_to(
+    tenant: &Arc<Tenant>,
+    buffer: usize,
+) -> (WebSocketStream<DuplexStream>, JoinHandle<()>) {
     let (client, server) = tokio::io::duplex(buffer);
-    let served = Arc::clone(&tenant);
+    let served = Arc::clone(tenant);
     let request = Request {
         path: "/ws".to_owned(),
         query: None,
@@ -49,11 +63,8 @@ async fn connect(
         };
         serve(server, Bytes::new(), request, &served, &settings).await;
     });
-    (
-        WebSocketStream::from_raw_socket(client, Role::Client, None).await,
-        task,
-        tenant,
-    )
+    let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+    (client, task)
 }
 
 fn close_code(message: Option<Result<Message, Error>>) -> u16 {
@@ -127,16 +138,13 @@ async fn a_client_that_does_not_read_is_closed_with_3008_and_soon_dropped() {
         ..Limits::default()
     };
     let (client, task, tenant) = connect(64, limits).await;
-    // The first connection to open; it does so as soon as its task runs.
-    let id = loop {
-        match tenant.hub.connections(None, 1).entries.first() {
-            Some(info) => break info.id,
-            None => tokio::task::yield_now().await,
-        }
-    };
-    let connection = tenant.hub.find(id).unwrap();
+    let connection = opened(&tenant, 1).await.remove(0);
     let mut pushed = 0;
-    while crate::hub::deliver(&connection, Bytes::from(vec![b'x'; 100])).is_ok() {
+    while tenant
+        .hub
+        .send(&connection, Bytes::from(vec![b'x'; 100]))
+        .is_ok()
+    {
         pushed += 1;
         tokio::task::yield_now().await;
         assert!(pushed < 100, "nobody reads: the outbox has to fill up");
@@ -173,4 +181,56 @@ async fn a_close_is_answered_and_the_socket_dropped() {
     let start = Instant::now();
     task.await.unwrap();
     assert_eq!(start.elapsed(), Duration::ZERO, "nothing is waited for");
+}
+
+/// So many connections, which open as soon as their tasks run.
+async fn opened(tenant: &Tenant, count: usize) -> Vec<Arc<Connection>> {
+    while tenant.hub.connection_count() < count {
+        tokio::task::yield_now().await;
+    }
+    tenant.hub.open_connections()
+}
+
+#[tokio::test(start_paused = true)]
+async fn outboxes_bytes_max() {
+    const FRAME: usize = 1000;
+    let tenant = tenant(Limits {
+        outboxes_bytes_max: 20 * FRAME,
+        ..Limits::default()
+    });
+    // Nothing of theirs is read, so each socket takes some bytes, and tungstenite what it was given with them.
+    let (_first, task) = connect_to(&tenant, 64).await;
+    let first = opened(&tenant, 1).await.remove(0);
+    let _second = connect_to(&tenant, 64).await;
+    let second = opened(&tenant, 2).await;
+    let second = second.iter().find(|other| other.id != first.id).unwrap();
+    let push =
+        |connection: &Arc<Connection>| tenant.hub.send(connection, Bytes::from(vec![b'x'; FRAME]));
+    for _ in 0..15 {
+        push(&first).unwrap();
+    }
+    for _ in 0..5 {
+        push(second).unwrap();
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(
+        (first.outbox.closing(), second.outbox.closing()),
+        (None, None)
+    );
+    // One byte too many: who has most waiting goes, whoever it is for.
+    tenant.hub.send(second, Bytes::from_static(b"x")).unwrap();
+    assert_eq!(first.outbox.overflowed(), Some(Limit::OutboxesBytesMax));
+    assert_eq!(first.outbox.closing().map(|close| close.code), Some(3008));
+    // There is room again.
+    for _ in 0..10 {
+        push(second).unwrap();
+    }
+    assert_eq!(second.outbox.closing(), None);
+    task.await.unwrap();
+    let counted = tenant.metrics.render();
+    let series = format!(
+        "wardroom_limit_reached_total{{limit=\"{}\"}} 1\n",
+        Limit::OutboxesBytesMax.key()
+    );
+    assert!(counted.contains(&series), "{counted}");
 }

@@ -18,12 +18,9 @@ impl Host for State {
     }
 
     fn send(&mut self, push: Push) -> Result<(), HostError> {
-        self.pushing()?;
+        let hub = self.pushing()?.hub.clone();
         let frame = self.encode(push)?;
-        let connection = self.connection()?;
-        connection
-            .outbox
-            .push(frame)
+        hub.send(self.connection()?, frame)
             .map_err(|refused| match refused {
                 Refused::Closing => HostError::Closed,
                 Refused::Overflow(reached) => limit(reached),

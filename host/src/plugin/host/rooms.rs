@@ -58,7 +58,7 @@ impl Host for State {
         } else {
             current.connection().map(|sender| sender.id)
         };
-        current.hub.broadcast(&room, &push, &frame, sender);
+        current.hub.broadcast(&room, &push, frame, sender);
         Ok(())
     }
 

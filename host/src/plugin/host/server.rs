@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::{close, denied, room_name};
 use crate::hub;
-use crate::hub::{
-    Connection, ConnectionId, Hub, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Refused, deliver,
-};
+use crate::hub::{Connection, ConnectionId, Hub, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Refused};
 use crate::plugin::bindings::wardroom::plugin::server::{
     ConnectionAnswer, ConnectionInfo, ConnectionPage, Coverage, Host, Page, RoomInfo, RoomPage,
     RoomSizeAnswer, Scope,
@@ -24,7 +22,7 @@ impl Host for State {
     fn broadcast(&mut self, push: Push) -> Result<(), HostError> {
         let hub = self.pushing()?.hub.clone();
         let frame = self.encode(push)?;
-        hub.broadcast_all(&frame);
+        hub.broadcast_all(frame);
         Ok(())
     }
 
@@ -35,7 +33,7 @@ impl Host for State {
             return Ok(false);
         };
         // One that is closing is not here any more.
-        Ok(deliver(&target, frame) != Err(Refused::Closing))
+        Ok(hub.send(&target, frame) != Err(Refused::Closing))
     }
 
     fn close(
