@@ -317,12 +317,12 @@ fn set_up_engine(config: &Config, metrics: Metrics) -> Result<Engine, EngineErro
         .compiler
         .clone()
         .map_or(Compile::Here, Compile::Child);
-    let engine = Engine::new(&config.limits, metrics)?.compiling(compile);
+    let engine = Engine::new(&config.limits, metrics.clone())?.compiling(compile);
     let Some(folder) = &config.cache else {
         tracing::info!("compiled code is not kept: no folder is configured (cache)");
         return Ok(engine);
     };
-    match Cache::open(folder, config.limits.cache_bytes_max) {
+    match Cache::open(folder, config.limits.cache_bytes_max, metrics) {
         Ok(cache) => Ok(engine.caching(cache)),
         Err(error) => {
             tracing::warn!("compiled code is not kept, every start compiles: {error}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
-use wardroom::Config;
+use wardroom::{Config, Limit};
 use wardroom_tests::binary::{Invocation, Program};
 use wardroom_tests::{Plugin, TestServer};
 
@@ -368,6 +368,7 @@ async fn cache_bytes_max() {
         assert_eq!(entries(), left, "{}", server.log.text());
         let removed = server.log.lines_with(&["cache_bytes_max"]);
         assert_eq!(removed.len(), 3 - left, "{}", server.log.text());
+        assert_eq!(server.reached(Limit::CacheBytesMax), (3 - left) as u64);
     }
     assert_origin(&start(cache.path(), &[echo()]).await, "echo", CACHED);
     assert_origin(&start(cache.path(), &[bare()]).await, "bare", COMPILED);

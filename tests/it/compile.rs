@@ -11,9 +11,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
-use wardroom::Config;
 use wardroom::cluster::LocalBus;
 use wardroom::server::Host;
+use wardroom::{Config, Limit};
 use wardroom_tests::{Client, Plugin, TestServer, WAIT, guests};
 
 /// Low priority is what a compiler has, and other tests may want both cores.
@@ -45,7 +45,7 @@ async fn refused(
     compiler: &Path,
     configure: impl FnOnce(&mut Config),
     parts: &[&str],
-) {
+) -> TestServer {
     let cache = TempDir::new().unwrap();
     let warm = |config: &mut Config| config.cache = Some(cache.path().join("code"));
     let echo = Plugin::built("echo");
@@ -65,6 +65,7 @@ async fn refused(
     let mut client = server.connect("A").await.unwrap();
     let reply = client.request("echo", "/echo", json!(1)).await.unwrap();
     assert_eq!(reply["data"], 1, "the others go on");
+    server
 }
 
 #[tokio::test]
@@ -89,7 +90,8 @@ async fn a_child_compiles() {
 async fn compile_wall_max() {
     let (folder, program) = compiler("record.sh");
     let soon = |config: &mut Config| config.limits.compile_wall_max = Duration::from_secs(2);
-    refused(bomb(), &program, soon, &["compile_wall_max (2s)"]).await;
+    let server = refused(bomb(), &program, soon, &["compile_wall_max (2s)"]).await;
+    assert_eq!(server.reached(Limit::CompileWallMax), 1);
     let process = std::fs::read_to_string(folder.path().join("pid")).unwrap();
     let alive = Command::new("kill").args(["-0", process.trim()]).output();
     let alive = alive.await.unwrap().status.success();
@@ -142,7 +144,8 @@ async fn compile_memory_max() {
     // What it takes to start, and little more; that the default is enough, the tests above show.
     let little = |config: &mut Config| config.limits.compile_memory_max = 10 << 20;
     let parts = ["compile_memory_max (10485760 bytes)"];
-    refused(Plugin::built("chat"), wardroom().as_ref(), little, &parts).await;
+    let server = refused(Plugin::built("chat"), wardroom().as_ref(), little, &parts).await;
+    assert_eq!(server.reached(Limit::CompileMemoryMax), 1);
     // Not even what it takes to start.
     let nothing = |config: &mut Config| config.limits.compile_memory_max = 1;
     let parts = ["compile_memory_max (1 bytes)"];

@@ -3,6 +3,7 @@
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
+use wardroom::Limit;
 use wardroom_tests::{Client, Frame, Plugin, TestServer};
 
 fn puppet() -> Plugin {
@@ -155,9 +156,11 @@ async fn an_event_out_of_cpu_time_is_ended() {
         client.run("/do", json!([["sleep", 800]])).await.unwrap(),
         json!(["slept"])
     );
+    assert_eq!(server.reached(Limit::EventCpuMax), 0);
     let start = Instant::now();
     let reply = client.run("/do", json!([["work", 60_000]])).await.unwrap();
     assert_eq!(reply["error"]["code"], 504, "{reply}");
+    assert_eq!(server.reached(Limit::EventCpuMax), 1);
     assert!(
         start.elapsed() < Duration::from_secs(10),
         "it took {:?}",
@@ -186,12 +189,14 @@ async fn an_event_out_of_time_is_ended() {
         client.run("/do", json!([["sleep", 1]])).await.unwrap(),
         json!(["slept"])
     );
+    assert_eq!(server.reached(Limit::EventWallMax), 0);
     let start = Instant::now();
     let reply = client
         .run("/do", json!([["sleep", 3_600_000]]))
         .await
         .unwrap();
     assert_eq!(reply["error"]["code"], 504, "{reply}");
+    assert_eq!(server.reached(Limit::EventWallMax), 1);
     assert!(
         start.elapsed() >= Duration::from_millis(500),
         "it took only {:?}",
@@ -268,9 +273,11 @@ async fn log_lines_and_output_of_guests_are_limited() {
     for line in ["a line", "printed", "eprinted"] {
         server.logged(&["puppet", line]).await.unwrap();
     }
+    assert_eq!(server.reached(Limit::LogLinesPerEventMax), 0);
     let flood = json!([["repeat", 1000, ["log", "warn", "flooding", []]]]);
     assert_eq!(client.run("/do", flood).await.unwrap()[0]["ok"], 1000);
     server.logged(&["995"]).await.unwrap();
+    assert_eq!(server.reached(Limit::LogLinesPerEventMax), 1);
     assert_eq!(
         server.log.lines_with(&["flooding"]).len(),
         5,
@@ -289,6 +296,7 @@ async fn log_lines_and_output_of_guests_are_limited() {
         server.log.text()
     );
     // A long line is cut, and control characters cannot forge another one.
+    assert_eq!(server.reached(Limit::LogLineBytesMax), 0);
     client
         .run(
             "/do",
@@ -310,6 +318,7 @@ async fn log_lines_and_output_of_guests_are_limited() {
         .unwrap();
     let long = server.logged(&["long y"]).await.unwrap();
     assert!(long.len() < 1000, "{long}");
+    assert_eq!(server.reached(Limit::LogLineBytesMax), 1);
     let forged = server.logged(&["forged"]).await.unwrap();
     assert!(
         forged.contains("all is lost") && !forged.contains('\u{1b}'),

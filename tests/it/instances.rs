@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
+use wardroom::Limit;
 use wardroom_tests::{Plugin, TestServer};
 
 fn puppet() -> Plugin {
@@ -27,6 +28,7 @@ async fn events_per_instance_max() {
     }
     assert!((1..=3).contains(&most), "an instance handled {most} events");
     assert!(restarts >= 7, "{restarts} instances for 20 events");
+    assert_eq!(server.reached(Limit::EventsPerInstanceMax), 6);
 }
 
 #[tokio::test]
@@ -53,6 +55,7 @@ async fn instances_at_their_limit_answer_503() {
     );
     first.send(sleep(1, 2000)).await.unwrap();
     assert_eq!(watch.receive_json().await.unwrap()["data"], 1);
+    assert_eq!(server.reached(Limit::InstancesPerPluginMax), 0);
     second.send(sleep(2, 0)).await.unwrap();
     // Whichever of these two comes last is refused; the other one waits for the first to end.
     third.send(sleep(3, 0)).await.unwrap();
@@ -65,6 +68,9 @@ async fn instances_at_their_limit_answer_503() {
         .filter(|reply| reply["error"]["code"] == 503)
         .collect();
     assert_eq!(refused.len(), 1, "{replies:?}");
+    assert_eq!(server.reached(Limit::InstancesPerPluginMax), 2);
+    assert_eq!(server.reached(Limit::WaitingEventsMax), 1);
+    assert_eq!(server.reached(Limit::InstanceWaitMax), 0);
     assert_eq!(
         first.receive_json().await.unwrap()["data"],
         json!(["ok", "slept"])
@@ -93,6 +99,7 @@ async fn waiting_for_an_instance_ends() {
     watch.receive_json().await.unwrap();
     let reply = watch.run("/do", json!([["value", 1]])).await.unwrap();
     assert_eq!(reply["error"]["code"], 503, "{reply}");
+    assert_eq!(server.reached(Limit::InstanceWaitMax), 1);
     assert_eq!(
         busy.receive_json().await.unwrap()["data"],
         json!(["ok", "slept"])
@@ -101,6 +108,32 @@ async fn waiting_for_an_instance_ends() {
         watch.run("/do", json!([["value", 1]])).await.unwrap(),
         json!([1])
     );
+}
+
+#[tokio::test]
+async fn instances_max() {
+    let single = |name: &str| {
+        let route = format!("/{name}");
+        Plugin::puppet(&json!({ "name": name, "mode": "singleton", "routes": [["do", route]] }))
+    };
+    let server = TestServer::start(&[single("a"), single("b"), single("c")], |config| {
+        config.limits.instances_per_plugin_max = 1;
+        config.limits.instances_max = 2;
+    })
+    .unwrap();
+    let mut client = server.connect("A").await.unwrap();
+    let value = || json!([["value", 1]]);
+    // Singletons stay.
+    for path in ["/a", "/b"] {
+        assert_eq!(client.run(path, value()).await.unwrap(), json!([1]));
+    }
+    assert_eq!(server.reached(Limit::InstancesMax), 0);
+    let reply = client.run("/c", value()).await.unwrap();
+    assert_eq!(reply["error"]["code"], 503, "{reply}");
+    assert_eq!(server.reached(Limit::InstancesMax), 1);
+    // When one ends, there is room.
+    client.run("/a", json!([["trap"]])).await.unwrap();
+    assert_eq!(client.run("/c", value()).await.unwrap(), json!([1]));
 }
 
 #[tokio::test]
@@ -121,10 +154,13 @@ async fn instance_idle_max() {
             let silence = client.receive_within(Duration::from_millis(200)).await;
             assert!(silence.is_err(), "{silence:?}");
         }
-        counts
+        let retired = server.reached(Limit::InstanceIdleMax);
+        (counts, retired)
     };
-    let short = events(Duration::from_millis(20)).await;
+    let (short, retired) = events(Duration::from_millis(20)).await;
+    assert!(retired >= 2, "{retired} were thrown away");
     assert!(short.iter().all(|count| *count == 1), "{short:?}");
-    let long = events(Duration::from_secs(60)).await;
+    let (long, retired) = events(Duration::from_secs(60)).await;
+    assert_eq!(retired, 0);
     assert_eq!(long.get(..3), Some(&[1, 2, 3][..]), "the same instance");
 }

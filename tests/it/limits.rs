@@ -132,6 +132,7 @@ async fn handshake_timeout() {
         let end = tokio::time::timeout(WAIT, stream.read_to_end(&mut answer)).await;
         assert!(end.is_ok(), "{begun:?} is still waited for");
     }
+    server.reaches(Limit::HandshakeTimeout, 3).await.unwrap();
     server
         .connect("in time")
         .await
@@ -139,15 +140,19 @@ async fn handshake_timeout() {
         .barrier()
         .await
         .unwrap();
+    assert_eq!(server.reached(Limit::HandshakeTimeout), 3);
 }
 
 #[tokio::test]
 async fn close_timeout() {
-    // The host closes; the client neither answers nor ends the socket.
     let server = TestServer::start(&[puppet()], |config| {
         config.limits.close_timeout = Duration::from_millis(200)
     })
     .unwrap();
+    let mut client = server.connect("in time").await.unwrap();
+    client.close(1000, "").await.unwrap();
+    client.receive_close().await.unwrap();
+    // The host closes; the client neither answers nor ends the socket.
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream
         .write_all(http::upgrade("/ws").as_bytes())
@@ -163,6 +168,7 @@ async fn close_timeout() {
             .any(|window| window[..1] == [0x88] && window[2..] == 1002u16.to_be_bytes()),
         "{answer:?}"
     );
+    server.reaches(Limit::CloseTimeout, 1).await.unwrap();
 }
 
 #[tokio::test]
@@ -187,6 +193,7 @@ async fn table_elements_max() {
     let mut client = server.connect("A").await.unwrap();
     client.barrier().await.unwrap();
     server.logged(&["puppet.wasm", "table"]).await.unwrap();
+    assert_eq!(server.reached(Limit::TableElementsMax), 1);
     let server = TestServer::start(&[puppet()], |config| {
         config.limits.table_elements_max = 2_000
     })
@@ -196,6 +203,7 @@ async fn table_elements_max() {
         client.run("/do", json!([["value", 1]])).await.unwrap(),
         json!([1])
     );
+    assert_eq!(server.reached(Limit::TableElementsMax), 0);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
+use wardroom::Limit;
 use wardroom_tests::{Plugin, TestServer};
 
 /// Starts a host with this file and echo; returns what it says about the file.
@@ -170,6 +171,31 @@ async fn describe_that_fails_ends_or_does_not() {
 }
 
 #[tokio::test]
+async fn describe_cpu_max() {
+    let puppet = |steps: Value| {
+        Plugin::puppet(&json!({ "name": "puppet", "routes": [["do", "/do"]], "describe": steps }))
+    };
+    let start = |plugin: Plugin| {
+        TestServer::start(&[plugin], |config| {
+            config.cache = None;
+            config.limits.describe_cpu_max = Duration::from_millis(500);
+        })
+        .unwrap()
+    };
+    let server = start(puppet(json!([["work", 1]])));
+    let mut client = server.connect("A").await.unwrap();
+    let results = client.run("/do", json!([["value", 1]])).await.unwrap();
+    assert_eq!(results, json!([1]));
+    assert_eq!(server.reached(Limit::DescribeCpuMax), 0);
+    let server = start(puppet(json!([["work", 10_000]])));
+    server
+        .logged(&["puppet.wasm", "describe_cpu_max"])
+        .await
+        .unwrap();
+    assert_eq!(server.reached(Limit::DescribeCpuMax), 1);
+}
+
+#[tokio::test]
 async fn describe_can_do_nothing_but_log() {
     // Every import refuses; memory has its limit; the plugin is loaded nevertheless.
     let puppet = Plugin::puppet(&json!({
@@ -212,9 +238,12 @@ async fn limits_of_routes_and_size() {
             .unwrap()["data"]["route"],
         49
     );
+    assert_eq!(server.reached(Limit::RoutesMax), 0);
+    assert_eq!(server.reached(Limit::ComponentBytesMax), 0);
     let server = start(many(51), size);
     server.connect("A").await.unwrap().barrier().await.unwrap();
     server.logged(&["many.wasm", "50"]).await.unwrap();
+    assert_eq!(server.reached(Limit::RoutesMax), 1);
     let server = start(many(50), size - 1);
     let mut client = server.connect("A").await.unwrap();
     assert_eq!(
@@ -228,6 +257,7 @@ async fn limits_of_routes_and_size() {
         .logged(&["many.wasm", &(size - 1).to_string()])
         .await
         .unwrap();
+    assert_eq!(server.reached(Limit::ComponentBytesMax), 1);
 }
 
 #[tokio::test]

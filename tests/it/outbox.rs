@@ -1,7 +1,7 @@
 //! Clients that do not read: the outbox has a limit, and over it the connection is closed with 3008.
 
 use serde_json::json;
-use wardroom::Config;
+use wardroom::{Config, Limit};
 use wardroom_tests::{Client, Close, Frame, Plugin, TestServer};
 
 fn start(configure: impl FnOnce(&mut Config)) -> TestServer {
@@ -34,12 +34,14 @@ async fn one_handler_fills_the_outbox_by_number() {
         .await
         .unwrap();
     assert!(matches!(under.receive().await.unwrap(), Frame::Text(_)));
+    assert_eq!(server.reached(Limit::OutboxMessagesMax), 0);
     let mut over = server.connect("over").await.unwrap();
     let script = json!([["repeat", 900, ["send", { "event": "e", "path": "/" }]]]);
     over.send(json!({ "event": "do", "path": "/do", "data": script, "id": 1 }).to_string())
         .await
         .unwrap();
     assert_eq!(drain(&mut over).await.1.code, Some(3008));
+    server.reaches(Limit::OutboxMessagesMax, 1).await.unwrap();
 }
 
 #[tokio::test]
@@ -74,6 +76,45 @@ async fn a_client_that_does_not_read_is_closed_and_holds_nobody_up() {
     assert_eq!(close.code, Some(3008));
     assert!(received <= sent, "{received} of {sent}");
     server.logged(&["outbox"]).await.unwrap();
+    server.reaches(Limit::OutboxBytesMax, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn outboxes_bytes_max() {
+    // Each within its own limit, and the two together over that of all: the one for which more waits goes.
+    let server = start(|config| {
+        config.limits.outbox_bytes_max = 100 << 20;
+        config.limits.outbox_messages_max = 1_000_000;
+        config.limits.outboxes_bytes_max = 8 << 20;
+    });
+    let mut deaf = Vec::new();
+    for room in ["/much", "/little"] {
+        let mut client = server.connect(room).await.unwrap();
+        client.run("/do", json!([["join", room]])).await.unwrap();
+        deaf.push(client);
+    }
+    let mut sender = server.connect("sender").await.unwrap();
+    let script = json!([
+        ["broadcast", "e", { "big": 200_000 }, "/much"],
+        ["broadcast", "e", { "big": 100_000 }, "/little"],
+        ["room-size", "/much", "local"],
+        ["room-size", "/little", "local"]
+    ]);
+    let mut sent = 0;
+    let sizes = loop {
+        let results = sender.run("/do", script.clone()).await.unwrap();
+        let sizes = (results[2]["size"].clone(), results[3]["size"].clone());
+        sent += 1;
+        if sizes != (json!(1), json!(1)) {
+            break sizes;
+        }
+        assert!(sent < 1000, "300 MB, and both are still members");
+    };
+    assert_eq!(sizes, (json!(0), json!(1)));
+    assert_eq!(drain(&mut deaf[0]).await.1.code, Some(3008));
+    server.logged(&["outboxes_bytes_max"]).await.unwrap();
+    server.reaches(Limit::OutboxesBytesMax, 1).await.unwrap();
+    assert!(matches!(deaf[1].receive().await.unwrap(), Frame::Text(_)));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use std::time::Duration;
+use wardroom::Limit;
 use wardroom_tests::{Client, Plugin, TestServer};
 
 fn puppet(version: &str) -> Plugin {
@@ -43,7 +44,9 @@ async fn failures_in_row_max() {
         );
         assert_eq!(code(&mut client, json!([["error", 418, "tea"]])).await, 418);
     }
+    assert_eq!(server.reached(Limit::FailuresInRowMax), 0);
     quarantine(&server, &mut client, 3).await;
+    assert_eq!(server.reached(Limit::FailuresInRowMax), 1);
     assert_eq!(
         code(&mut client, json!([])).await,
         503,
@@ -65,7 +68,9 @@ async fn quarantine_min() {
     })
     .unwrap();
     let mut client = server.connect("A").await.unwrap();
+    assert_eq!(server.reached(Limit::QuarantineMin), 0);
     quarantine(&server, &mut client, 2).await;
+    assert_eq!(server.reached(Limit::QuarantineMin), 1);
     // It ends by itself, when the first event that is let through goes well.
     while code(&mut client, json!([])).await == 503 {}
     assert_eq!(
@@ -92,4 +97,6 @@ async fn quarantine_max() {
             "{length}"
         );
     }
+    assert_eq!(server.reached(Limit::QuarantineMin), 1);
+    assert_eq!(server.reached(Limit::QuarantineMax), 2);
 }

@@ -76,6 +76,17 @@ fn limit_of(error: &wasmtime::Error) -> Option<Limit> {
         .then_some(Limit::RandomBytesMax)
 }
 
+/// Which of the two limits a component's memory or table does not fit; wasmtime has no type for it.
+pub(super) fn limit_of_unfit(error: &wasmtime::Error) -> Option<Limit> {
+    let cause = error.root_cause().to_string();
+    if cause.starts_with("table index ") {
+        return Some(Limit::TableElementsMax);
+    }
+    cause
+        .starts_with("memory has a minimum byte size ")
+        .then_some(Limit::MemoryBytesMax)
+}
+
 impl From<Unavailable> for CallError {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {

@@ -11,7 +11,7 @@ use super::bindings::exports::wardroom::plugin as exports;
 use super::code::Code;
 use super::compile::CompileError;
 use super::engine::Engine;
-use super::failure::Trap;
+use super::failure::{Trap, limit_of_unfit};
 use super::guest_log::GuestLog;
 use super::health::Health;
 use super::manifest::{Described, Manifest, ManifestError, Said};
@@ -122,6 +122,7 @@ impl LoadError {
             Self::Manifest(ManifestError::TooManyRoutes { .. }) => Some(Limit::RoutesMax),
             Self::DescribeTimedOut(limit) => Some(*limit),
             Self::Describe(trap) => trap.limit,
+            Self::Unfit(error) => limit_of_unfit(error),
             Self::Compile(CompileError::OutOfTime(_)) => Some(Limit::CompileWallMax),
             Self::Compile(CompileError::OutOfMemory(_)) => Some(Limit::CompileMemoryMax),
             _ => None,

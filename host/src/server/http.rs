@@ -43,11 +43,14 @@ impl Host {
             .serve_connection(TokioIo::new(stream), service);
         // Boxed, so that an open connection does not carry the room for it.
         let http = Box::pin(http.without_shutdown());
-        let Ok(parts) = tokio::time::timeout(handshake_timeout, http).await else {
-            self.tenant.metrics.reached(Limit::HandshakeTimeout);
-            return None;
+        let parts = match tokio::time::timeout(handshake_timeout, http).await {
+            Ok(Ok(parts)) => parts,
+            Ok(Err(error)) if !error.is_timeout() => return None,
+            Ok(Err(_)) | Err(_) => {
+                self.tenant.metrics.reached(Limit::HandshakeTimeout);
+                return None;
+            }
         };
-        let parts = parts.ok()?;
         let (stream, read) = (parts.io.into_inner(), parts.read_buf);
         let accepted = accepted.lock().take()?;
         Some(Upgraded {

@@ -23,6 +23,8 @@ pub use private::CacheError;
 
 use super::code::Artefact;
 use super::manifest::Described;
+use crate::config::Limit;
+use crate::metrics::Metrics;
 use private::{Fault, PrivateFolder};
 
 /// Bytes of the facts about an entry. A manifest that would take more is not kept, and asked for at each start.
@@ -35,6 +37,7 @@ const PART_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 pub struct Cache {
     folder: PrivateFolder,
     bytes_max: u64,
+    metrics: Metrics,
 }
 
 /// What is known of an entry's code.
@@ -70,10 +73,11 @@ impl Cache {
     ///
     /// # Errors
     /// [`CacheError`] when it cannot be opened, or when anybody else could put code into it.
-    pub fn open(folder: &Path, bytes_max: usize) -> Result<Self, CacheError> {
+    pub fn open(folder: &Path, bytes_max: usize, metrics: Metrics) -> Result<Self, CacheError> {
         Ok(Self {
             folder: PrivateFolder::open(folder)?,
             bytes_max: bytes_max as u64,
+            metrics,
         })
     }
 
@@ -196,6 +200,7 @@ impl Cache {
             removed += 1;
         }
         if removed > 0 {
+            self.metrics.reached(Limit::CacheBytesMax);
             let max = self.bytes_max;
             tracing::info!(
                 removed,
@@ -250,7 +255,7 @@ mod tests {
     #[test]
     fn code_comes_back_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("cache"), 1 << 20).unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), 1 << 20, Metrics::new()).unwrap();
         assert!(cache.get(&key(b"a")).is_none());
         cache.insert(&key(b"a"), &Artefact::compiled(vec![1, 2, 3]), None);
         assert!(cache.get(&key(b"b")).is_none());
@@ -264,7 +269,7 @@ mod tests {
     #[test]
     fn a_manifest_without_end_is_not_kept_and_its_code_is() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("cache"), 1 << 20).unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), 1 << 20, Metrics::new()).unwrap();
         let length = usize::try_from(FACTS_BYTES_MAX).unwrap();
         let large = described(&"x".repeat(length));
         cache.insert(&key(b"a"), &Artefact::compiled(vec![1]), Some(large));
@@ -276,7 +281,7 @@ mod tests {
     fn what_has_no_room_at_all_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("cache");
-        let cache = Cache::open(&folder, 10).unwrap();
+        let cache = Cache::open(&folder, 10, Metrics::new()).unwrap();
         cache.insert(&key(b"a"), &Artefact::compiled(vec![0; 100]), None);
         assert!(cache.get(&key(b"a")).is_none());
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);
