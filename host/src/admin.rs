@@ -94,7 +94,7 @@ impl Admin {
         }
         match (&request.method, path) {
             (&Method::GET, "/metrics") => Answer::text(&self.host.metrics_text()),
-            (&Method::GET, "/api/plugins") => Answer::json(&plugins::describe(&self.host).await),
+            (&Method::GET, "/api/plugins") => Answer::json(&plugins::describe(&self.host)),
             (&Method::POST, "/api/reload") => self.reload().await,
             (_, "/metrics" | "/api/plugins") => Answer::wrong_method("GET"),
             (_, "/api/reload") => Answer::wrong_method("POST"),
