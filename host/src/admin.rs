@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hyper::Method;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
@@ -22,7 +23,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use crate::server::{Host, Patience};
+use crate::server::{Host, Refreshed, ReloadError};
 use answer::Answer;
 
 pub use token::Token;
@@ -34,9 +35,16 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait before accepting again after an error.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
+/// Has the host read its configuration and its plugins anew.
+pub type Reload = dyn Fn() -> BoxFuture<'static, Result<Refreshed, ReloadError>> + Send + Sync;
+
 /// Answers on a listener for as long as it is polled.
-pub async fn serve(host: Arc<Host>, listener: TcpListener, token: Token) {
-    let admin = Arc::new(Admin { host, token });
+pub async fn serve(host: Arc<Host>, listener: TcpListener, token: Token, reload: Box<Reload>) {
+    let admin = Arc::new(Admin {
+        host,
+        token,
+        reload,
+    });
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -61,6 +69,7 @@ pub async fn serve(host: Arc<Host>, listener: TcpListener, token: Token) {
 struct Admin {
     host: Arc<Host>,
     token: Token,
+    reload: Box<Reload>,
 }
 
 impl Admin {
@@ -94,7 +103,7 @@ impl Admin {
         }
         match (&request.method, path) {
             (&Method::GET, "/metrics") => Answer::text(&self.host.metrics_text()),
-            (&Method::GET, "/api/plugins") => Answer::json(&plugins::describe(&self.host).await),
+            (&Method::GET, "/api/plugins") => Answer::json(&plugins::describe(&self.host)),
             (&Method::POST, "/api/reload") => self.reload().await,
             (_, "/metrics" | "/api/plugins") => Answer::wrong_method("GET"),
             (_, "/api/reload") => Answer::wrong_method("POST"),
@@ -103,13 +112,26 @@ impl Admin {
     }
 
     async fn reload(&self) -> Answer {
-        match self.host.refresh(Patience::None).await {
-            Ok(refreshed) => Answer::json(&json!({
-                "changes": plugins::changes(&refreshed.changes),
-                "problems": plugins::problems(&refreshed.problems),
-            })),
-            Err(error) => Answer::error(500, &error.to_string()),
-        }
+        // A task of its own: it is done to its end, also when the client goes away in the middle.
+        let reloaded = match tokio::spawn((self.reload)()).await {
+            Ok(reloaded) => reloaded,
+            Err(panic) => return Answer::error(500, &panic.to_string()),
+        };
+        let error = match reloaded {
+            Ok(refreshed) => {
+                return Answer::json(&json!({
+                    "changes": plugins::changes(&refreshed.changes),
+                    "problems": plugins::problems(&refreshed.problems),
+                }));
+            }
+            Err(error) => error,
+        };
+        let status = match &error {
+            ReloadError::Config(_) => 422,
+            ReloadError::Fixed(_) => 409,
+            ReloadError::Server(_) => 500,
+        };
+        Answer::faults(status, &error.to_string(), &error.faults())
     }
 }
 

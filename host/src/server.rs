@@ -5,6 +5,7 @@ mod bucket;
 mod drain;
 mod http;
 mod live;
+mod load;
 mod look;
 mod reload;
 mod watch;
@@ -13,15 +14,16 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::request::Parts;
+use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -30,7 +32,7 @@ use crate::config::{Config, ConfigError, Limit};
 use crate::hub::{Backlog, Hub};
 use crate::metrics::Metrics;
 use crate::plugin::{Cache, Compile, Engine, EngineError};
-use crate::tenant::Tenant;
+use crate::tenant::{Change, Tenant};
 use crate::ws::{self, Settings};
 use admission::{Admission, Place, Places};
 use http::{Accepted, Upgraded};
@@ -96,7 +98,7 @@ pub struct Host {
     handshakes: Arc<Places>,
     /// One permit: reloads come one after another.
     reloads: Semaphore,
-    /// Held for as long as a look at the folder lasts, so that there is one at a time.
+    /// Held for a look at the folder or a swap, so that there is one at a time; not while files are loaded.
     live: Mutex<Live>,
     pages: Option<Box<Pages>>,
 }
@@ -177,30 +179,65 @@ impl Host {
         Ok(self.refresh(Patience::None).await?.problems)
     }
 
-    /// As [`Self::load_plugins`], and says what changed. A file whose content is known is not loaded again. One that
-    /// is broken, or conflicts with another, changes nothing: what was live of it stays live.
+    /// As [`Self::load_plugins`], and says what changed. A file whose content is known is not loaded again, unless it
+    /// is broken. One that is broken, or conflicts with another, changes nothing: what was live of it stays live.
+    ///
+    /// Without patience it returns when all that it has found is loaded. With patience it returns at once: what is
+    /// loaded by then is live, and who keeps looking will find the rest.
     ///
     /// # Errors
     /// [`ServerError::Plugins`]; what was live stays live.
     pub async fn refresh(&self, patience: Patience) -> Result<Refreshed, ServerError> {
-        let mut live = self.live.lock().await;
+        let before = self.tenant.plugins();
+        let mut ended = self.live.lock().ended();
+        self.look(patience)?;
+        if patience == Patience::None {
+            let looked = Instant::now();
+            while self.live.lock().adopt(looked, &self.tenant.plugins()) {
+                // The sender is as old as the host.
+                let _ = ended.changed().await;
+            }
+        }
+        let refreshed = self.settle(patience);
+        Ok(Refreshed {
+            changes: Change::between(&before, &self.tenant.plugins()),
+            ..refreshed
+        })
+    }
+
+    fn look(&self, patience: Patience) -> Result<(), ServerError> {
+        let mut live = self.live.lock();
         let (config, engine) = (self.config(), self.engine.load_full());
         let folder = &config.plugins;
-        let refreshed = live.refresh(folder, &engine, &self.tenant, patience);
-        refreshed.await.map_err(|source| ServerError::Plugins {
+        let looked = live.look(folder, &engine, patience);
+        looked.map_err(|source| ServerError::Plugins {
             folder: folder.clone(),
             source,
         })
     }
 
-    /// The files of the plugin folder, sorted. Waits for a look at the folder to end.
-    pub async fn files(&self) -> Vec<Entry> {
-        self.live.lock().await.entries()
+    /// Makes what is loaded live, without a look at the folder.
+    fn settle(&self, patience: Patience) -> Refreshed {
+        let mut live = self.live.lock();
+        let before = self.tenant.plugins();
+        let again = live.settle(&self.tenant, patience);
+        Refreshed {
+            problems: live.problems().to_vec(),
+            changes: Change::between(&before, &self.tenant.plugins()),
+            again,
+        }
     }
 
-    /// The last swaps, the newest last. Waits for a look at the folder to end.
-    pub async fn swaps(&self) -> Vec<Swap> {
-        self.live.lock().await.history().cloned().collect()
+    /// The files of the plugin folder, sorted.
+    #[must_use]
+    pub fn files(&self) -> Vec<Entry> {
+        self.live.lock().entries()
+    }
+
+    /// The last swaps, the newest last.
+    #[must_use]
+    pub fn swaps(&self) -> Vec<Swap> {
+        self.live.lock().history().cloned().collect()
     }
 
     /// Accepts connections until `shutdown` completes, then ends them all.

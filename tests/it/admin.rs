@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 use wardroom_tests::binary::{Invocation, Program};
 use wardroom_tests::http::{Answer, ask};
-use wardroom_tests::{Plugin, WAIT};
+use wardroom_tests::{Frame, Plugin, WAIT};
 
 const TOKEN: &str = "c2VjcmV0";
 
@@ -18,6 +18,8 @@ struct Host {
     program: Program,
     admin: SocketAddr,
     folder: TempDir,
+    /// Where it runs, and has its `wardroom.toml`.
+    home: TempDir,
 }
 
 impl Host {
@@ -35,7 +37,9 @@ impl Host {
             plugins,
         ];
         let built = env!("CARGO_BIN_EXE_wardroom-tested");
-        let mut invocation = Invocation::new(built, &arguments);
+        let home = TempDir::new().unwrap();
+        std::fs::write(home.path().join("wardroom.toml"), "").unwrap();
+        let mut invocation = Invocation::new(built, &arguments).within(home.path());
         for (name, value) in more {
             invocation = invocation.with(name, value);
         }
@@ -51,7 +55,21 @@ impl Host {
             program,
             admin,
             folder,
+            home,
         }
+    }
+
+    fn configure(&self, text: &str) {
+        std::fs::write(self.home.path().join("wardroom.toml"), text).unwrap();
+    }
+
+    /// Whether a new connection may send a message of so many bytes.
+    async fn accepts(&self, bytes: usize) -> bool {
+        let mut client = self.program.connect("B").await.unwrap();
+        let data = json!([["value", "x".repeat(bytes)]]);
+        let message = json!({ "event": "do", "path": "/do", "id": 1, "data": data });
+        client.send(message.to_string()).await.unwrap();
+        matches!(client.receive().await, Ok(Frame::Text(_)))
     }
 
     async fn open() -> Self {
@@ -185,6 +203,82 @@ async fn plugins_and_swaps_are_listed() {
     );
     assert_eq!(host.metric("wardroom_plugins_refused").await, 1.0);
     assert_eq!(host.metric("wardroom_swaps_total").await, 2.0);
+}
+
+#[tokio::test]
+async fn a_reload_reads_the_configuration_as_well() {
+    let host = Host::open().await;
+    let mut old = host.program.connect("A").await.unwrap();
+    assert!(host.accepts(2_000).await);
+    let nothing = json!({ "changes": [], "problems": [] });
+    assert_eq!(host.json("POST", "/api/reload").await, nothing);
+
+    host.configure("[limits]\nmessage_bytes_max = 1_000\n");
+    let said = host.json("POST", "/api/reload").await;
+    // It is loaded anew, for its limits.
+    assert_eq!(said["changes"][0]["plugin"], "puppet", "{said}");
+    assert_eq!(said["problems"], json!([]));
+    assert!(!host.accepts(2_000).await);
+    let reloaded = ["configuration reloaded", "limits.message_bytes_max"];
+    host.program.logged(&reloaded).await.unwrap();
+
+    // Only the plugins are others now.
+    std::fs::write(host.folder.path().join("broken.wasm"), "rubbish").unwrap();
+    let said = host.json("POST", "/api/reload").await;
+    assert_eq!(said["changes"], json!([]));
+    let reason = said["problems"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("not WebAssembly"), "{said}");
+    old.run("/do", json!([])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_that_cannot_be_says_all_that_is_wrong_and_changes_nothing() {
+    let host = Host::open().await;
+    std::fs::write(host.folder.path().join("puppet.wasm"), puppet("2").bytes).unwrap();
+    host.program.logged(&["plugin swapped"]).await.unwrap();
+    let refused = async |config: &str, status: u16| {
+        host.configure(config);
+        let answer = host.ask("POST", "/api/reload").await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(body["error"]["code"], status);
+        assert!(host.accepts(2_000).await, "the old one stays");
+        let faults = body["error"]["faults"].as_array().unwrap().clone();
+        faults
+            .into_iter()
+            .map(|fault| fault.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let typing_errors = "[limits]\nmesage_bytes_max = 1_000\nevent_cpu_max = \"soon\"\n";
+    let faults = refused(typing_errors, 422).await;
+    assert_eq!(faults.len(), 2, "{faults:?}");
+    assert!(faults[0].starts_with("wardroom.toml:2: limits.mesage_bytes_max"));
+    assert!(faults[1].starts_with("wardroom.toml:3: limits.event_cpu_max"));
+    let faults = refused("[limits\n", 422).await;
+    assert!(faults[0].starts_with("wardroom.toml:1: "), "{faults:?}");
+    let fixed = "path = \"/other\"\n[limits]\nmessage_bytes_max = 1_000\n";
+    let faults = refused(fixed, 409).await;
+    assert_eq!(
+        faults,
+        ["path cannot change while the host runs: restart it for that"]
+    );
+    // The log has it too.
+    let logged = ["configuration not reloaded", "limits.mesage_bytes_max"];
+    host.program.logged(&logged).await.unwrap();
+}
+
+#[tokio::test]
+async fn reloads_come_one_after_another() {
+    let host = Host::open().await;
+    host.configure("[limits]\nmessage_bytes_max = 1_000\n");
+    let reload = || host.json("POST", "/api/reload");
+    let answers = futures_util::future::join_all((0..8).map(|_| reload())).await;
+    let changed = answers.iter().filter(|said| said["changes"] != json!([]));
+    assert_eq!(changed.count(), 1, "{answers:?}");
+    host.program.signal("HUP").await.unwrap();
+    let last = host.json("POST", "/api/reload").await;
+    assert_eq!(last, json!({ "changes": [], "problems": [] }));
+    assert!(!host.accepts(2_000).await);
 }
 
 #[tokio::test]

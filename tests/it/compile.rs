@@ -17,7 +17,7 @@ use wardroom::{Config, Limit};
 use wardroom_tests::{Client, Plugin, TestServer, WAIT, guests};
 
 /// Low priority is what a compiler has, and other tests may want both cores.
-const PATIENCE: Duration = WAIT.saturating_mul(15);
+pub(crate) const PATIENCE: Duration = WAIT.saturating_mul(15);
 
 /// A small component that takes minutes to compile.
 fn bomb() -> Plugin {
@@ -30,7 +30,7 @@ fn bomb() -> Plugin {
 
 /// A folder with a compiler of this kind, beside the real one. Links: what was just written, no process may run while
 /// another, forked by another test, has it open for writing.
-fn compiler(kind: &str) -> (TempDir, PathBuf) {
+pub(crate) fn compiler(kind: &str) -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let (program, wardroom_in_it) = (folder.path().join(kind), folder.path().join("wardroom"));
     let script = guests::repository().join("tests/compilers").join(kind);

@@ -257,6 +257,35 @@ async fn links_inside_the_folder_are_followed_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn what_is_refused_is_asked_once_what_it_is() {
+    let named = |name: &str, routes: Value| {
+        Plugin::puppet(
+            &json!({ "name": name, "routes": routes, "describe": [["log", "info", "asked"]] }),
+        )
+    };
+    let nothing = json!([]);
+    let server = start(&[
+        named("first", json!([["do", "/do"]])),
+        named("second", json!([["do", "/do"]])),
+    ]);
+    server.connect("A").await.unwrap().barrier().await.unwrap();
+    // It cannot be looked at, now or later.
+    let nowhere = server.plugins.path().join("outside.wasm");
+    symlink("/etc/hostname", nowhere).unwrap();
+    let outside = ["outside.wasm", "a link that leaves the folder"];
+    server.logged(&outside).await.unwrap();
+    for name in ["one", "two", "three"] {
+        rename_into(&server, &named(name, nothing.clone()));
+        server.logged(&["plugin live", name]).await.unwrap();
+    }
+    for said in ["plugin loaded,", "plugin second handles do /do"] {
+        let lines = server.log.lines_with(&[said, "second"]);
+        assert_eq!(lines.len(), 1, "{}", server.log.text());
+    }
+    assert_eq!(server.log.lines_with(&outside).len(), 1);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_away_for_a_while_loses_nothing() {
     let server = start(&[puppet("1")]);
     let mut client = server.connect("A").await.unwrap();

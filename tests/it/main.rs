@@ -22,6 +22,7 @@ mod instances;
 mod limits;
 mod live;
 mod loader;
+mod loading;
 mod outbox;
 mod program;
 mod quarantine;

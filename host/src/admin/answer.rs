@@ -50,6 +50,15 @@ impl Answer {
         }
     }
 
+    /// The same with all that is wrong, each by itself.
+    pub(super) fn faults(status: u16, message: &str, faults: &[String]) -> Self {
+        let error = json!({ "code": status, "message": message, "faults": faults });
+        Self {
+            status,
+            ..Self::json(&json!({ "error": error }))
+        }
+    }
+
     pub(super) fn unauthorised() -> Self {
         Self {
             header: Some((header::WWW_AUTHENTICATE, "Bearer")),

@@ -9,8 +9,8 @@ use crate::server::{Entry, Host, Problem, Swap};
 use crate::tenant::{Change, PluginSet};
 
 /// Everything there is to say.
-pub(super) async fn describe(host: &Host) -> Value {
-    let (files, swaps) = (host.files().await, host.swaps().await);
+pub(super) fn describe(host: &Host) -> Value {
+    let (files, swaps) = (host.files(), host.swaps());
     let live = host.tenant().plugins();
     let plugins = live.plugins().iter().map(|plugin| of(plugin, &live));
     json!({
@@ -36,6 +36,7 @@ fn file(entry: &Entry) -> Value {
         "file": entry.file.display().to_string(),
         "plugin": entry.plugin.as_ref().map(|plugin| &plugin.manifest.name),
         "problem": entry.problem.as_ref().map(ToString::to_string),
+        "loading": entry.is_loading,
     })
 }
 

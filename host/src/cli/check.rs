@@ -56,7 +56,7 @@ impl Check {
 async fn judge(config: &Config) -> anyhow::Result<Vec<(PathBuf, Verdict)>> {
     let host = Host::new(with_program(config.clone()), Arc::new(LocalBus::new()))?;
     host.load_plugins().await?;
-    let files = host.files().await.into_iter();
+    let files = host.files().into_iter();
     let judged = files.map(|entry| {
         let verdict = match (&entry.plugin, &entry.problem) {
             (Some(plugin), None) => Verdict::Live {

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -12,12 +13,13 @@ use super::{Configured, StopSignals, say, with_program};
 use crate::admin::{self, Token};
 use crate::cluster::LocalBus;
 use crate::config::{Config, ConfigFile, Sources};
-use crate::server::{Host, ReloadError};
+use crate::server::{Host, Refreshed, ReloadError};
 
 /// Serve the plugins of a folder
 ///
 /// Prints `ready listen=IP:PORT` to standard output when it accepts connections. A file that is no plugin is
-/// reported and left out. SIGHUP reads the configuration and the plugins anew.
+/// reported and left out. SIGHUP reads the configuration and the plugins anew, and so does `POST /api/reload` of the
+/// admin listener.
 #[derive(Debug, clap::Args)]
 pub(super) struct Serve {
     #[command(flatten)]
@@ -46,8 +48,12 @@ impl Serve {
             Some(admin) => say(&format!("{ready} admin={}", admin.listener.local_addr()?))?,
             None => say(&ready)?,
         }
-        let administering = admin.map(|admin| admin.serve(Arc::clone(&host)));
-        let reloading = tokio::spawn(reload_on(hangups, Arc::clone(&host), sources));
+        let reload = Reload {
+            host: Arc::clone(&host),
+            sources: Arc::new(sources),
+        };
+        let administering = admin.map(|admin| admin.serve(reload.clone()));
+        let reloading = tokio::spawn(reload.on(hangups));
         host.accept(listener, stopping.asked()).await;
         reloading.abort();
         if let Some(administering) = administering {
@@ -84,33 +90,40 @@ impl Admin {
         Ok(Some(Self { listener, token }))
     }
 
-    fn serve(self, host: Arc<Host>) -> JoinHandle<()> {
-        tokio::spawn(admin::serve(host, self.listener, self.token))
+    fn serve(self, reload: Reload) -> JoinHandle<()> {
+        let host = Arc::clone(&reload.host);
+        let reload: Box<admin::Reload> = Box::new(move || reload.clone().now().boxed());
+        tokio::spawn(admin::serve(host, self.listener, self.token, reload))
     }
 }
 
-/// Reloads on each signal.
-async fn reload_on(mut hangups: Signal, host: Arc<Host>, sources: Sources) {
-    while hangups.recv().await.is_some() {
-        if let Err(error) = reload(&host, &sources).await {
-            // One line for each, as at the start.
-            let faults = match &error {
-                ReloadError::Config(error) => {
-                    error.faults.iter().map(ToString::to_string).collect()
-                }
-                ReloadError::Fixed(_) | ReloadError::Server(_) => vec![error.to_string()],
-            };
-            for fault in faults {
-                tracing::error!("configuration not reloaded, the old one stays: {fault}");
-            }
+/// Reads everything anew, whoever asks for it.
+#[derive(Clone)]
+struct Reload {
+    host: Arc<Host>,
+    sources: Arc<Sources>,
+}
+
+impl Reload {
+    /// What is wrong is in the log by the end, a line for each fault, as at the start.
+    async fn now(self) -> Result<Refreshed, ReloadError> {
+        let read = || {
+            let effective = tokio::task::block_in_place(|| self.sources.load())?;
+            Ok(with_program(effective.config))
+        };
+        let reloaded = self.host.reload_from(read).await;
+        for fault in reloaded.as_ref().err().map_or(vec![], ReloadError::faults) {
+            tracing::error!("configuration not reloaded, the old one stays: {fault}");
+        }
+        reloaded
+    }
+
+    async fn on(self, mut hangups: Signal) {
+        while hangups.recv().await.is_some() {
+            // It is in the log, and there is nobody else to tell.
+            let _ = self.clone().now().await;
         }
     }
-}
-
-async fn reload(host: &Host, sources: &Sources) -> Result<(), ReloadError> {
-    let effective = tokio::task::block_in_place(|| sources.load())?;
-    // What is wrong with files is in the log by then.
-    host.reload(with_program(effective.config)).await.map(drop)
 }
 
 pub(super) async fn bind(address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {

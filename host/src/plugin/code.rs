@@ -111,7 +111,6 @@ impl Engine {
                 (key, None) => Some(key),
             },
         };
-        let _turn = self.compilations.acquire().await;
         let began = Instant::now();
         let artefact = match &self.compile {
             Compile::Here => {

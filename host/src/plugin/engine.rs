@@ -1,5 +1,6 @@
 //! The sandbox: one wasmtime engine for all plugins of the host, its clock, and what its guests can import.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use wasmtime::{
 use super::bindings::wardroom::plugin as imports;
 use super::cache::Cache;
 use super::compile::Compile;
+use super::lanes::Lanes;
 use super::meter::{OutOfCpu, Turn};
 use super::state::State;
 use crate::config::Limits;
@@ -36,8 +38,7 @@ pub struct Engine {
     pub(super) cache: Option<Arc<Cache>>,
     /// Bytes of linear memory that all instances have together.
     pub(super) instances_memory: Arc<AtomicUsize>,
-    /// Permits to compile.
-    pub(super) compilations: Arc<Semaphore>,
+    lanes: Arc<Lanes>,
     /// Permits to go on for guests that have used up a tick: see [`Turn`].
     long_running: Arc<Semaphore>,
 }
@@ -103,9 +104,7 @@ impl Engine {
             compile: Compile::Here,
             cache: None,
             instances_memory: Arc::default(),
-            // Each uses all cores where it can; but a function is compiled by one thread, and a bomb is a function:
-            // whoever sets one off leaves half of the machine to those who compile something else.
-            compilations: Arc::new(Semaphore::new((threads / 2).max(1))),
+            lanes: Arc::new(Lanes::new(threads)),
             long_running,
         })
     }
@@ -124,6 +123,12 @@ impl Engine {
     #[must_use]
     pub fn limits(&self) -> &Arc<Limits> {
         &self.limits
+    }
+
+    /// Loads a file when it is its turn: reads it, and makes a plugin of it. As many are in memory at a time, and as
+    /// many compilers run, as there are places.
+    pub async fn in_turn<T>(&self, load: impl Future<Output = T>) -> T {
+        self.lanes.run(load).await
     }
 
     /// A store whose guest yields on every tick, and traps at the end of its budget.

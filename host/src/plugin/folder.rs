@@ -68,6 +68,16 @@ impl Stamp {
         !self.is_fresh && !other.is_fresh && self == other
     }
 
+    /// Whether this may be the content that `other` was: nothing speaks against it.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        let stripped = |stamp: &Self| Self {
+            is_fresh: false,
+            ..*stamp
+        };
+        stripped(self) == stripped(other)
+    }
+
     /// How long ago it was changed.
     #[must_use]
     pub fn age(&self) -> Duration {

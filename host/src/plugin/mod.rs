@@ -13,6 +13,7 @@ mod folder;
 mod guest_log;
 mod health;
 mod host;
+mod lanes;
 mod loader;
 mod manifest;
 mod meter;

@@ -1,20 +1,27 @@
-//! Which files are live, and how that changes: what is new is loaded, what is broken changes nothing, and all that
-//! changed becomes live in one swap.
+//! Which files are live, and how that changes. A look at the folder begins to load what is new in it, each file by
+//! itself; when that has ended, what came of it becomes live in one swap, and what is broken changes nothing. Files
+//! that began together wait for each other, but not for long: what takes longer becomes live in a swap of its own.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use super::look::{FileState, Look};
+use tokio::sync::watch;
+
+use super::load::Load;
+use super::look::{FileState, Files, Found, look};
 use crate::config::Limits;
-use crate::plugin::{Engine, FileError, Manifest, Plugin, Stamp, plugin_files};
-use crate::tenant::{Candidate, Change, Conflict, PluginSet, Tenant};
+use crate::plugin::{Engine, FileError, Manifest, Plugin, plugin_files};
+use crate::tenant::{Change, Conflict, PluginSet, Tenant};
 
 /// Swaps that are remembered.
 const HISTORY: usize = 100;
-/// A file that was changed so recently may still be being written: it is not called broken yet.
-const SETTLED: Duration = Duration::from_secs(2);
+/// For so long, from the beginning of the first, the loads of a burst wait for each other: what was deployed together
+/// becomes live together, and one that is hard to compile holds up the others no longer.
+const TOGETHER: Duration = Duration::from_secs(1);
+/// How soon to look again at a file that may not be written to its end.
+const AGAIN: Duration = Duration::from_millis(250);
 
 /// A file of the plugin folder that is not live, and why.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,8 +57,10 @@ pub struct Entry {
     pub file: PathBuf,
     /// What is live of it; with a problem, the version before.
     pub plugin: Option<Arc<Plugin>>,
-    /// Why what is in it now is not live.
+    /// Why what is in it now is not live; or was before, while that is being loaded.
     pub problem: Option<Reason>,
+    /// What is in it now is being loaded.
+    pub is_loading: bool,
 }
 
 /// A swap that happened.
@@ -72,26 +81,33 @@ pub enum Patience {
     UntilSettled,
 }
 
-/// The files that are live, and those that are not.
-#[derive(Debug, Default)]
-pub(super) struct Live {
-    /// What was made of each file of the folder.
-    files: BTreeMap<PathBuf, FileState>,
-    /// Those under which they were loaded.
-    limits: Option<Arc<Limits>>,
-    problems: Vec<Problem>,
-    history: VecDeque<Swap>,
-}
-
 /// What a look at the folder led to.
 #[derive(Debug)]
 pub struct Refreshed {
     /// The files whose content is not live.
     pub problems: Vec<Problem>,
-    /// What changed.
+    /// What has changed since the look began.
     pub changes: Vec<Change>,
-    /// Some file is broken, and may just not be written to its end: look again.
-    pub is_unsettled: bool,
+    /// When to look again, if that is soon: some file is being loaded, or is broken and may just not be written to its
+    /// end.
+    pub again: Option<Duration>,
+}
+
+/// The files that are live, and those that are not.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// What is known of each file of the folder.
+    files: Files,
+    /// Those under which they were loaded.
+    limits: Option<Arc<Limits>>,
+    /// Something was found that the plugins which are live do not say yet.
+    is_new: bool,
+    /// When the first of the loads began that are to become live together.
+    burst: Option<Instant>,
+    problems: Vec<Problem>,
+    history: VecDeque<Swap>,
+    /// Tells that a load has ended.
+    ended: watch::Sender<()>,
 }
 
 impl Live {
@@ -99,8 +115,9 @@ impl Live {
     pub(super) fn entries(&self) -> Vec<Entry> {
         let files = self.files.iter().map(|(file, state)| Entry {
             file: file.clone(),
-            plugin: state.plugin.clone(),
+            plugin: state.live.clone(),
             problem: state.reason.clone(),
+            is_loading: matches!(state.found, Found::Loading(_)),
         });
         files.collect()
     }
@@ -110,113 +127,96 @@ impl Live {
         self.history.iter()
     }
 
-    /// Makes what is in the folder live.
+    /// The files whose content is not live.
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// Changes with the end of each load.
+    pub(super) fn ended(&self) -> watch::Receiver<()> {
+        self.ended.subscribe()
+    }
+
+    /// Looks at the folder, and begins to load what is new in it: without patience also what is broken, and all of it
+    /// when other limits are in force.
     ///
     /// # Errors
     /// When the folder cannot be read; nothing has changed then.
-    pub(super) async fn refresh(
+    pub(super) fn look(
         &mut self,
         folder: &Path,
         engine: &Engine,
-        tenant: &Tenant,
         patience: Patience,
-    ) -> std::io::Result<Refreshed> {
+    ) -> std::io::Result<()> {
         let listed = plugin_files(folder)?;
-        self.forget_if_other(engine.limits());
-        if self.is_current(&listed) {
-            return Ok(Refreshed {
-                problems: self.problems.clone(),
-                changes: vec![],
-                is_unsettled: false,
-            });
+        let known = self.limits.replace(Arc::clone(engine.limits()));
+        let is_other = known.is_none_or(|known| !Arc::ptr_eq(&known, engine.limits()));
+        let is_believed =
+            |state: &FileState| !is_other && (patience != Patience::None || !state.is_broken());
+        let began = Instant::now();
+        self.is_new |= look(&mut self.files, listed, is_believed, engine, &self.ended);
+        if self.burst.is_none() && self.is_loading(|load| load.began() >= began) {
+            self.burst = Some(began);
         }
-        let mut looked = BTreeMap::new();
-        let mut candidates = Vec::new();
-        let mut is_unsettled = false;
-        for (file, stamp) in listed {
-            let Look {
-                stamp,
-                content,
-                plugin,
-                live,
-                is_known,
-            } = Look::at(&self.files, engine, &file, stamp).await;
-            let mut state = FileState {
-                stamp,
-                content,
-                plugin: live.clone(),
-                reason: None,
-            };
-            let candidate = match plugin {
-                Ok(plugin) => Some(plugin),
-                Err(reason) => {
-                    let is_young = stamp.is_some_and(|stamp| stamp.age() < SETTLED);
-                    if patience == Patience::UntilSettled && is_young && !is_known {
-                        is_unsettled = true;
-                        // It is looked at anew.
-                        (state.stamp, state.content) = (None, None);
-                    } else {
-                        state.reason = Some(reason);
-                    }
-                    live.clone()
-                }
-            };
-            candidates.extend(candidate.map(|plugin| Candidate {
-                file: file.clone(),
-                plugin,
-                live,
-            }));
-            looked.insert(file, state);
-        }
-        let changes = self.swap(looked, candidates, tenant);
-        Ok(Refreshed {
-            problems: self.problems.clone(),
-            changes,
-            is_unsettled,
-        })
+        Ok(())
     }
 
-    /// Has everything loaded anew when other limits are in force.
-    fn forget_if_other(&mut self, limits: &Arc<Limits>) {
-        let is_same = self
-            .limits
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, limits));
-        if !is_same {
-            self.limits = Some(Arc::clone(limits));
-            for state in self.files.values_mut() {
-                (state.stamp, state.content) = (None, None);
-            }
+    /// Whether such a load is under way.
+    fn is_loading(&self, is_meant: impl Fn(&Load) -> bool) -> bool {
+        let loads = self.files.values().filter_map(|state| match &state.found {
+            Found::Loading(load) => Some(load),
+            Found::Loaded(_) => None,
+        });
+        loads.into_iter().any(is_meant)
+    }
+
+    /// Takes what loads have come to. Returns whether one that began before that moment is still under way.
+    pub(super) fn adopt(&mut self, before: Instant, live: &PluginSet) -> bool {
+        for state in self.files.values_mut() {
+            self.is_new |= state.adopt(live);
         }
+        self.is_loading(|load| load.began() <= before)
     }
 
-    /// Whether all is as it was at the last look.
-    fn is_current(&self, listed: &BTreeMap<PathBuf, Result<Stamp, FileError>>) -> bool {
-        let is_known = |(file, stamp): (&PathBuf, &Result<Stamp, FileError>)| {
-            let known = self.files.get(file).and_then(|state| state.stamp);
-            matches!((stamp, known), (Ok(stamp), Some(known)) if known.is_same(stamp))
-        };
-        listed.len() == self.files.len() && listed.iter().all(is_known)
+    /// Makes what was found live; with patience, not before the rest of the burst is loaded. Returns when to look
+    /// again, if that is soon.
+    pub(super) fn settle(&mut self, tenant: &Tenant, patience: Patience) -> Option<Duration> {
+        self.adopt(Instant::now(), &tenant.plugins());
+        let is_patient = patience == Patience::UntilSettled;
+        if let Some(burst) = self.burst
+            && let Some(left) = TOGETHER.checked_sub(burst.elapsed())
+            && self.is_loading(|load| load.began() >= burst)
+            && is_patient
+        {
+            return Some(left);
+        }
+        self.burst = None;
+        if !self.is_new {
+            return None;
+        }
+        self.is_new = false;
+        for state in self.files.values_mut() {
+            self.is_new |= state.judge(is_patient);
+        }
+        self.swap(tenant);
+        self.is_new.then_some(AGAIN)
     }
 
-    fn swap(
-        &mut self,
-        mut looked: BTreeMap<PathBuf, FileState>,
-        candidates: Vec<Candidate>,
-        tenant: &Tenant,
-    ) -> Vec<Change> {
+    fn swap(&mut self, tenant: &Tenant) {
         let before = tenant.plugins();
-        let built = PluginSet::build(candidates, &before);
-        for state in looked.values_mut() {
-            state.plugin = None;
+        let candidates = self.files.iter();
+        let candidates = candidates.filter_map(|(file, state)| state.candidate(file));
+        let built = PluginSet::build(candidates.collect(), &before);
+        for state in self.files.values_mut() {
+            state.live = None;
         }
         for (file, plugin) in built.files {
-            if let Some(state) = looked.get_mut(&file) {
-                state.plugin = Some(plugin);
+            if let Some(state) = self.files.get_mut(&file) {
+                state.live = Some(plugin);
             }
         }
         for (file, conflict) in built.conflicts {
-            if let Some(state) = looked.get_mut(&file) {
+            if let Some(state) = self.files.get_mut(&file) {
                 state.reason = Some(conflict.into());
             }
         }
@@ -229,9 +229,8 @@ impl Live {
         for change in &changes {
             log_change(change, &live);
         }
-        self.report(looked);
+        self.report();
         tenant.metrics.swapped(changes.len(), self.problems.len());
-        changes
     }
 
     fn remember(&mut self, changes: &[Change]) {
@@ -245,9 +244,10 @@ impl Live {
     }
 
     /// Logs each problem once: when it is another than it was.
-    fn report(&mut self, looked: BTreeMap<PathBuf, FileState>) {
+    fn report(&mut self) {
         let known: Vec<_> = self.problems.iter().map(ToString::to_string).collect();
-        self.problems = looked
+        self.problems = self
+            .files
             .iter()
             .filter_map(|(file, state)| {
                 let reason = state.reason.clone()?;
@@ -257,7 +257,6 @@ impl Live {
                 })
             })
             .collect();
-        self.files = looked;
         for problem in &self.problems {
             if known.contains(&problem.to_string()) {
                 continue;
@@ -265,7 +264,7 @@ impl Live {
             let live = self
                 .files
                 .get(&problem.file)
-                .and_then(|state| state.plugin.as_ref());
+                .and_then(|state| state.live.as_ref());
             let (file, reason) = (problem.file.display(), &problem.reason);
             match live {
                 Some(plugin) => {

@@ -1,144 +1,204 @@
-//! One file of the plugin folder: what is known of it, and what is in it now.
+//! A look at the plugin folder: what is known of each file, and which has to be loaded.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use super::live::Reason;
-use crate::plugin::{Digest, Engine, FileError, Plugin, Stamp, load};
+use super::load::{Load, Loaded, Verdict};
+use crate::plugin::{Engine, FileError, Plugin, Stamp};
+use crate::tenant::{Candidate, PluginSet};
 
-/// What was made of a file.
+/// A file that was changed so recently may still be being written: it is not called broken yet.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// The files of the folder.
+pub(super) type Files = BTreeMap<PathBuf, FileState>;
+
+/// What is known of a file.
 #[derive(Debug)]
 pub(super) struct FileState {
-    /// Of the content that was looked at last; `None` when it is to be looked at anew.
-    pub(super) stamp: Option<Stamp>,
-    /// The same.
-    pub(super) content: Option<Digest>,
+    /// Of the content that was looked at last; `None` when it cannot be told.
+    stamp: Option<Stamp>,
+    /// What that content is.
+    pub(super) found: Found,
     /// The plugin that is live of it, which may be from a content before that.
-    pub(super) plugin: Option<Arc<Plugin>>,
-    /// Why that content is not live.
+    pub(super) live: Option<Arc<Plugin>>,
+    /// Why what was found last is not live.
     pub(super) reason: Option<Reason>,
 }
 
-/// What is in a file now.
+/// What a content is.
 #[derive(Debug)]
-pub(super) struct Look {
-    /// `None` when it cannot be told.
-    pub(super) stamp: Option<Stamp>,
-    /// `None` when it cannot be read.
-    pub(super) content: Option<Digest>,
-    /// The plugin, which is the one that is live when the content is the same.
-    pub(super) plugin: Result<Arc<Plugin>, Reason>,
-    /// What is live of this file, or of the one that was renamed to it.
-    pub(super) live: Option<Arc<Plugin>>,
-    /// It was looked at before: nothing was loaded.
-    pub(super) is_known: bool,
+pub(super) enum Found {
+    /// Not known yet: it is being loaded.
+    Loading(Load),
+    /// It is known.
+    Loaded(Verdict),
 }
 
-impl Look {
-    /// Looks at a file; loads what is in it, unless that is known from `files`.
-    pub(super) async fn at(
-        files: &BTreeMap<PathBuf, FileState>,
-        engine: &Engine,
-        file: &Path,
-        stamp: Result<Stamp, FileError>,
-    ) -> Self {
-        let known = files.get(file);
-        let live = known.and_then(|known| known.plugin.clone());
-        let stamped = stamp.as_ref().ok().copied();
-        if let Some(known) = known.filter(|known| is_same(known, stamped))
-            && let Some(plugin) = known.verdict()
-        {
-            return Self {
-                stamp: stamped,
-                content: known.content,
-                plugin,
-                live,
-                is_known: true,
-            };
-        }
-        let bytes = match stamp {
-            Ok(_) => tokio::fs::read(file).await.map_err(FileError::from),
-            Err(error) => Err(error),
+/// Looks at the files that are `listed`, and begins to load those whose content may be another than it was when they
+/// were `known`, or of whom nothing is to be believed any more. Those that are gone, or are another's now, are not
+/// loaded any longer. Returns whether anything is new.
+pub(super) fn look(
+    known: &mut Files,
+    listed: BTreeMap<PathBuf, Result<Stamp, FileError>>,
+    is_believed: impl Fn(&FileState) -> bool,
+    engine: &Engine,
+    ended: &watch::Sender<()>,
+) -> bool {
+    let before = std::mem::take(known);
+    let (mut there, gone): (Files, Files) = before
+        .into_iter()
+        .partition(|(file, _)| listed.contains_key(file));
+    let mut is_new = !gone.is_empty();
+    // A file may have been renamed.
+    let gone = gone.into_values().filter(&is_believed);
+    let gone: Vec<Verdict> = gone.filter_map(|state| state.verdict().cloned()).collect();
+    for (file, stamp) in listed {
+        let before = there.remove(&file);
+        let before = match before {
+            Some(before) if is_believed(&before) && before.is_same(&stamp) => {
+                known.insert(file, before);
+                continue;
+            }
+            before => before,
         };
-        match bytes {
-            Ok(bytes) => Self {
-                stamp: stamped,
-                ..Self::at_bytes(files, engine, file, bytes).await
-            },
-            Err(error) => Self {
-                stamp: stamped,
-                content: None,
-                plugin: Err(error.into()),
-                live,
-                is_known: false,
-            },
-        }
-    }
-
-    async fn at_bytes(
-        files: &BTreeMap<PathBuf, FileState>,
-        engine: &Engine,
-        file: &Path,
-        bytes: Vec<u8>,
-    ) -> Self {
-        let content = Digest::of(&bytes);
-        let own = files.get(file);
-        let known = own
-            .filter(|own| own.content == Some(content))
-            .or_else(|| renamed(files, content));
-        let live = own.or(known).and_then(|state| state.plugin.clone());
-        let verdict = known.and_then(FileState::verdict);
-        let is_known = verdict.is_some();
-        let plugin = match verdict {
-            Some(plugin) => plugin,
-            None => load_anew(engine, file, bytes, live.as_deref()).await,
+        is_new = true;
+        let own = before.as_ref().filter(|before| is_believed(before));
+        let own = own.and_then(FileState::verdict).cloned();
+        let begin = |file: &Path| {
+            let verdicts = own.into_iter().chain(gone.iter().cloned());
+            Found::Loading(Load::begin(engine, file, verdicts.collect(), ended))
         };
-        Self {
-            stamp: None,
-            content: Some(content),
-            plugin,
+        let (stamp, found) = match stamp {
+            Ok(stamp) => (Some(stamp), begin(&file)),
+            Err(error) => (None, Found::Loaded(Verdict::unreadable(error))),
+        };
+        let (live, reason) = before.map_or((None, None), |before| (before.live, before.reason));
+        let mut state = FileState {
+            stamp,
+            found,
             live,
-            is_known,
-        }
+            reason,
+        };
+        state.forget_reason();
+        known.insert(file, state);
     }
-}
-
-fn is_same(known: &FileState, stamp: Option<Stamp>) -> bool {
-    known
-        .stamp
-        .zip(stamp)
-        .is_some_and(|(known, stamp)| known.is_same(&stamp))
-}
-
-/// A file with this content that is not there any more.
-fn renamed(files: &BTreeMap<PathBuf, FileState>, content: Digest) -> Option<&FileState> {
-    let mut files = files.iter();
-    let renamed = files.find(|(file, state)| state.content == Some(content) && !file.exists());
-    renamed.map(|(_, state)| state)
+    is_new
 }
 
 impl FileState {
-    /// What is known of the content. Not whether it conflicts: that may have gone with what it was in conflict with.
-    fn verdict(&self) -> Option<Result<Arc<Plugin>, Reason>> {
-        match (&self.reason, &self.plugin) {
-            (Some(reason @ Reason::File(_)), _) => Some(Err(reason.clone())),
-            (None, Some(plugin)) => Some(Ok(Arc::clone(plugin))),
-            _ => None,
+    fn verdict(&self) -> Option<&Verdict> {
+        match &self.found {
+            Found::Loading(_) => None,
+            Found::Loaded(verdict) => Some(verdict),
         }
     }
-}
 
-async fn load_anew(
-    engine: &Engine,
-    file: &Path,
-    bytes: Vec<u8>,
-    live: Option<&Plugin>,
-) -> Result<Arc<Plugin>, Reason> {
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let mut plugin = load(engine, &name, bytes).await.map_err(FileError::from)?;
-    if let Some(live) = live {
-        plugin.succeed(live);
+    /// Whether it is known to be no plugin.
+    pub(super) fn is_broken(&self) -> bool {
+        self.verdict()
+            .is_some_and(|verdict| verdict.plugin.is_err())
     }
-    Ok(Arc::new(plugin))
+
+    /// Whether what is known is about what is there now.
+    fn is_same(&self, stamp: &Result<Stamp, FileError>) -> bool {
+        match (&self.found, self.stamp, stamp) {
+            // If it is another all the same, the next look will see it.
+            (Found::Loading(_), Some(known), Ok(stamp)) => known.may_be(stamp),
+            (Found::Loaded(_), Some(known), Ok(stamp)) => known.is_same(stamp),
+            (Found::Loaded(verdict), None, Err(error)) => {
+                let known = verdict.plugin.as_ref().err();
+                known.is_some_and(|known| known.to_string() == error.to_string())
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes what has come of loading it, if that has ended. Returns whether it has.
+    pub(super) fn adopt(&mut self, live: &PluginSet) -> bool {
+        let Found::Loading(load) = &mut self.found else {
+            return false;
+        };
+        let Some(loaded) = load.take() else {
+            return false;
+        };
+        let verdict = match loaded {
+            Loaded::Known(verdict) => verdict,
+            Loaded::New(content, plugin) => {
+                let succeeding = |mut plugin: Box<Plugin>| {
+                    if let Some(live) = &self.live {
+                        plugin.succeed(live);
+                    }
+                    Arc::from(plugin)
+                };
+                Verdict {
+                    content: Some(content),
+                    plugin: plugin.map(succeeding).map_err(Arc::new),
+                }
+            }
+            Loaded::Unreadable(error) => Verdict::unreadable(error),
+        };
+        if self.live.is_none()
+            && let Ok(plugin) = &verdict.plugin
+        {
+            // It was renamed.
+            let same = live.plugin(&plugin.manifest.name);
+            self.live = same.filter(|live| Arc::ptr_eq(live, plugin)).cloned();
+        }
+        self.found = Found::Loaded(verdict);
+        self.forget_reason();
+        true
+    }
+
+    /// A reason stands until it is known that what is there now has another, or none.
+    fn forget_reason(&mut self) {
+        let Some(verdict) = self.verdict() else {
+            return;
+        };
+        let stands = match (&self.reason, &verdict.plugin) {
+            (Some(Reason::File(reason)), Err(error)) => Arc::ptr_eq(reason, error),
+            _ => false,
+        };
+        if !stands {
+            self.reason = None;
+        }
+    }
+
+    /// Says that it is broken, if it is; with `patience` only when it has not been changed for a while. Returns
+    /// whether that is left for later.
+    pub(super) fn judge(&mut self, is_patient: bool) -> bool {
+        let Found::Loaded(verdict) = &self.found else {
+            return false;
+        };
+        match &verdict.plugin {
+            // Whether it conflicts will be seen.
+            Ok(_) => self.reason = None,
+            Err(_) if self.reason.is_some() => {}
+            Err(_) if is_patient && self.stamp.is_some_and(|stamp| stamp.age() < SETTLED) => {
+                return true;
+            }
+            Err(error) => self.reason = Some(Reason::File(Arc::clone(error))),
+        }
+        false
+    }
+
+    /// What is to be live of it.
+    pub(super) fn candidate(&self, file: &Path) -> Option<Candidate> {
+        let plugin = match &self.found {
+            Found::Loaded(Verdict {
+                plugin: Ok(plugin), ..
+            }) => Some(plugin),
+            _ => self.live.as_ref(),
+        };
+        Some(Candidate {
+            file: file.to_owned(),
+            plugin: Arc::clone(plugin?),
+            live: self.live.clone(),
+        })
+    }
 }

@@ -1,12 +1,12 @@
 //! Another configuration for a host that runs.
 //!
 //! What takes effect when: a connection keeps the heartbeat and the sizes of its messages and its outbox from its
-//! beginning; an event keeps the limits of the plugin that handles it, and plugins are loaded anew; everything else is
-//! read when it is needed.
+//! beginning; an event keeps the limits of the plugin that handles it, and plugins are loaded anew when there are other
+//! limits; everything else is read when it is needed.
 
 use std::sync::Arc;
 
-use super::{Host, Patience, Problem, ServerError};
+use super::{Host, Patience, Refreshed, ServerError};
 use crate::config::{Config, ConfigError, Key};
 use crate::plugin::plugin_files;
 
@@ -24,9 +24,20 @@ pub enum ReloadError {
     Server(#[from] ServerError),
 }
 
+impl ReloadError {
+    /// Everything that is wrong, each by itself.
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        match self {
+            Self::Config(error) => error.faults.iter().map(ToString::to_string).collect(),
+            Self::Fixed(_) | Self::Server(_) => vec![self.to_string()],
+        }
+    }
+}
+
 impl Host {
-    /// Goes on with another configuration, and with plugins loaded anew. Connections stay open. Returns the files that
-    /// are not live, as [`Self::load_plugins`] does.
+    /// Goes on with another configuration, and with the plugins that are in the folder now, as [`Self::refresh`] has
+    /// them without patience; with other limits all of them are loaded anew. Connections stay open.
     ///
     /// The new configuration is taken as a whole or not at all. What already runs keeps what it began with: an open
     /// connection its heartbeat, `message_bytes_max`, `outbox_bytes_max` and `outbox_messages_max`; an event all its
@@ -36,10 +47,23 @@ impl Host {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub async fn reload(&self, config: Config) -> Result<Vec<Problem>, ReloadError> {
-        config.validate()?;
+    pub async fn reload(&self, config: Config) -> Result<Refreshed, ReloadError> {
+        self.reload_from(|| Ok(config)).await
+    }
+
+    /// The same with a configuration that is read when all reloads before are done: so the last to begin is the one
+    /// that has read the newest.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; nothing has changed then.
+    pub async fn reload_from(
+        &self,
+        read: impl FnOnce() -> Result<Config, ConfigError>,
+    ) -> Result<Refreshed, ReloadError> {
         // It is never closed: without a permit, reloads would merely not wait for each other.
         let _turn = self.reloads.acquire().await.ok();
+        let config = read()?;
+        config.validate()?;
         let running = self.config();
         let changed: Vec<Key> = running.changes(&config).collect();
         let fixed = changed.iter().copied().filter(|key| key.is_fixed());
@@ -51,15 +75,17 @@ impl Host {
             folder: config.plugins.clone(),
             source,
         })?;
-        let limits = Arc::new(config.limits.clone());
-        let engine = self.engine.load().with_limits(Arc::clone(&limits));
-        self.engine.store(Arc::new(engine));
-        self.backlog.set_max(limits.outboxes_bytes_max);
-        self.tenant.set_limits(limits);
+        if config.limits != running.limits {
+            let limits = Arc::new(config.limits.clone());
+            let engine = self.engine.load().with_limits(Arc::clone(&limits));
+            self.engine.store(Arc::new(engine));
+            self.backlog.set_max(limits.outboxes_bytes_max);
+            self.tenant.set_limits(limits);
+        }
         self.config.store(Arc::new(config));
         let refreshed = self.refresh(Patience::None).await?;
         tracing::info!(changed = names(&changed), "configuration reloaded");
-        Ok(refreshed.problems)
+        Ok(refreshed)
     }
 }
 

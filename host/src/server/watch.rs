@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Host;
 use super::live::Patience;
@@ -16,8 +16,6 @@ use super::live::Patience;
 const QUIET: Duration = Duration::from_millis(30);
 /// A burst is not waited for longer: a file that is written to all the time must not keep the others out.
 const BURST_MAX: Duration = Duration::from_millis(500);
-/// How soon a file is looked at again that may not be written to its end.
-const AGAIN: Duration = Duration::from_millis(250);
 /// How often to look without a sign: some file systems, of networks above all, send none.
 const UNASKED: Duration = Duration::from_secs(5);
 
@@ -28,21 +26,31 @@ pub(super) async fn watch(host: Arc<Host>) {
     // Fixed for as long as the host runs.
     let folder = host.config().plugins.clone();
     let mut watched = Watched::new(&folder, &sender);
+    let mut ended = host.live.lock().ended();
     let mut wait = UNASKED;
     let mut is_readable = true;
     loop {
-        if timeout(wait, changes.recv()).await.is_ok() {
-            let quiet = async { while timeout(QUIET, changes.recv()).await.is_ok() {} };
-            let _ = timeout(BURST_MAX, quiet).await;
+        tokio::select! {
+            _ = changes.recv() => {
+                let quiet = async { while timeout(QUIET, changes.recv()).await.is_ok() {} };
+                let _ = timeout(BURST_MAX, quiet).await;
+            }
+            // Nothing has changed in the folder: it is not looked at.
+            _ = ended.changed() => {
+                wait = host.settle(Patience::UntilSettled).again.unwrap_or(UNASKED);
+                continue;
+            }
+            () = sleep(wait) => {}
         }
         if watched.is_another() {
             watched = Watched::new(&folder, &sender);
         }
         let refreshed = host.refresh(Patience::UntilSettled).await;
-        wait = match &refreshed {
-            Ok(refreshed) if refreshed.is_unsettled => AGAIN,
-            _ => UNASKED,
-        };
+        let again = refreshed
+            .as_ref()
+            .ok()
+            .and_then(|refreshed| refreshed.again);
+        wait = again.unwrap_or(UNASKED);
         if let Err(error) = &refreshed
             && is_readable
         {
