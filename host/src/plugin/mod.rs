@@ -7,6 +7,7 @@ mod bindings;
 mod cache;
 mod code;
 mod compile;
+mod contract;
 mod engine;
 mod folder;
 mod guest_log;
@@ -16,6 +17,7 @@ mod loader;
 mod manifest;
 mod meter;
 mod pool;
+mod quote;
 mod state;
 
 use std::sync::Arc;
@@ -33,8 +35,8 @@ pub use cache::{Cache, CacheError};
 pub use code::Origin;
 pub use compile::{Compile, CompileError};
 pub use engine::{Engine, EngineError};
-pub use folder::{Digest, FileError, Stamp, plugin_files};
-pub use loader::{Inspection, LoadError, inspect, load};
+pub use folder::{Content, Digest, FileError, Stamp, plugin_files, read};
+pub use loader::{Inspection, LoadError, inspect, load, stem};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
 pub use state::{Event, RoutedMessage, Subject};
 

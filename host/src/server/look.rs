@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::live::Reason;
-use crate::plugin::{Digest, Engine, FileError, Plugin, Stamp, load};
+use crate::plugin::{Content, Digest, Engine, FileError, Plugin, Stamp, load, read, stem};
 
 /// What was made of a file.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct FileState {
 pub(super) struct Look {
     /// `None` when it cannot be told.
     pub(super) stamp: Option<Stamp>,
-    /// `None` when it cannot be read.
+    /// `None` when it is not read.
     pub(super) content: Option<Digest>,
     /// The plugin, which is the one that is live when the content is the same.
     pub(super) plugin: Result<Arc<Plugin>, Reason>,
@@ -57,14 +57,14 @@ impl Look {
                 is_known: true,
             };
         }
-        let bytes = match stamp {
-            Ok(_) => tokio::fs::read(file).await.map_err(FileError::from),
+        let content = match stamp {
+            Ok(_) => read(engine, file).await,
             Err(error) => Err(error),
         };
-        match bytes {
-            Ok(bytes) => Self {
+        match content {
+            Ok(content) => Self {
                 stamp: stamped,
-                ..Self::at_bytes(files, engine, file, bytes).await
+                ..Self::at_content(files, engine, file, content).await
             },
             Err(error) => Self {
                 stamp: stamped,
@@ -76,13 +76,13 @@ impl Look {
         }
     }
 
-    async fn at_bytes(
+    async fn at_content(
         files: &BTreeMap<PathBuf, FileState>,
         engine: &Engine,
         file: &Path,
-        bytes: Vec<u8>,
+        content: Content,
     ) -> Self {
-        let content = Digest::of(&bytes);
+        let (content, bytes) = (content.digest, content.bytes);
         let own = files.get(file);
         let known = own
             .filter(|own| own.content == Some(content))
@@ -135,8 +135,8 @@ async fn load_anew(
     bytes: Vec<u8>,
     live: Option<&Plugin>,
 ) -> Result<Arc<Plugin>, Reason> {
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let mut plugin = load(engine, &name, bytes).await.map_err(FileError::from)?;
+    let loaded = load(engine, &stem(file), bytes).await;
+    let mut plugin = loaded.map_err(FileError::from)?;
     if let Some(live) = live {
         plugin.succeed(live);
     }
