@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod bad;
 mod cache;
 mod compile;
 mod configuration;
@@ -25,6 +26,7 @@ mod loader;
 mod outbox;
 mod program;
 mod quarantine;
+mod refused;
 mod swap;
 mod tidy;
 mod transcripts;
