@@ -23,6 +23,7 @@ mod instances;
 mod limits;
 mod live;
 mod loader;
+mod mutants;
 mod outbox;
 mod program;
 mod quarantine;
