@@ -349,7 +349,7 @@ impl Host {
 
 /// The sandbox, with its compiler and its cache. A folder that cannot be trusted costs time at the next start, which is
 /// no reason not to start.
-fn set_up_engine(config: &Config, metrics: Metrics) -> Result<Engine, EngineError> {
+pub(crate) fn set_up_engine(config: &Config, metrics: Metrics) -> Result<Engine, EngineError> {
     let compile = config
         .compiler
         .clone()

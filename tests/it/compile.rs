@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use wardroom::cluster::LocalBus;
 use wardroom::server::Host;
 use wardroom::{Config, Limit};
+use wardroom_tests::binary::Invocation;
 use wardroom_tests::{Client, Plugin, TestServer, WAIT, guests};
 
 /// Low priority is what a compiler has, and other tests may want both cores.
@@ -96,6 +97,26 @@ async fn compile_wall_max() {
     let alive = Command::new("kill").args(["-0", process.trim()]).output();
     let alive = alive.await.unwrap().status.success();
     assert!(!alive, "the compiler goes on after its time");
+}
+
+#[tokio::test]
+async fn a_bomb_is_told_before_it_is_served() {
+    let folder = TempDir::new().unwrap();
+    bomb().write(folder.path());
+    let plugins = ["check", "--plugins", "."];
+    for arguments in [&plugins[..], &["inspect", "bomb.wasm"]] {
+        for json in [&[][..], &["--json"]] {
+            let invocation = Invocation::new(&wardroom(), &[arguments, json].concat());
+            let invocation = invocation.within(folder.path());
+            let soon = invocation.with("WARDROOM_LIMITS_COMPILE_WALL_MAX", "1s");
+            let output = soon.run().await.unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said);
+            let reason = "compiling it took longer than compile_wall_max (1s); make its functions smaller, or raise the limit";
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains(reason), "{said}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

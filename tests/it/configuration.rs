@@ -183,8 +183,8 @@ async fn every_mistake_is_named_and_exits_with_64() {
         &[],
         "lisen = \"127.0.0.1:0\"\n[limits]\nmesage_bytes_max = 5\nevent_cpu_max = \"soon\"\n",
     );
-    for command in ["serve", "check"] {
-        let invocation = wardroom(folder.path(), &[command]).with("WARDROOM_NOD", "x");
+    for command in [&["serve"][..], &["check"], &["inspect", "puppet.wasm"]] {
+        let invocation = wardroom(folder.path(), command).with("WARDROOM_NOD", "x");
         let (code, out, errors) = said(&invocation.run().await.unwrap());
         assert_eq!((code, out.as_str()), (Some(64), ""), "{errors}");
         for (line, start, end) in [
@@ -208,6 +208,17 @@ async fn every_mistake_is_named_and_exits_with_64() {
             let line = errors.lines().nth(line).unwrap_or_default();
             assert!(line.starts_with(start) && line.ends_with(end), "{errors}");
         }
+    }
+    for command in [
+        &["check", "--json"][..],
+        &["inspect", "--json", "puppet.wasm"],
+    ] {
+        let (code, out, errors) = said(&wardroom(folder.path(), command).run().await.unwrap());
+        assert_eq!(code, Some(64), "{errors}");
+        let faults: Value = serde_json::from_str(&out).unwrap();
+        let faults = faults["faults"].as_array().unwrap().iter();
+        let lines = faults.map(|fault| format!("error: {}\n", fault.as_str().unwrap()));
+        assert_eq!(lines.collect::<String>(), errors);
     }
     // `dev` looks for no file; it fails for another reason, which is that there is nothing to build.
     let (code, _, errors) = said(&wardroom(folder.path(), &["dev"]).run().await.unwrap());

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use std::time::Duration;
 use tempfile::TempDir;
-use wardroom::Limit;
+use wardroom::{Config, Limit};
 use wardroom_tests::{Plugin, TestServer};
 
 /// Starts a host with this file and echo; returns what it says about the file.
@@ -98,24 +98,8 @@ async fn imports_that_nobody_offers() {
 #[tokio::test]
 async fn another_version_of_the_contract() {
     let puppet = json!({ "name": "puppet", "routes": [["do", "/do"]] });
-    let next = [
-        "manifest",
-        "messages",
-        "connections",
-        "rooms",
-        "connection",
-        "server",
-        "log",
-        "types",
-    ]
-    .iter()
-    .fold(Plugin::puppet(&puppet), |plugin, name| {
-        plugin.with(
-            &format!("wardroom:plugin/{name}@0.1.0"),
-            &format!("wardroom:plugin/{name}@0.2.0"),
-        )
-    });
-    refused(next.named("next.wasm"), &["0.2.0", "0.1"]).await;
+    let next = Plugin::puppet(&puppet).of_contract("0.2.0");
+    refused(next.named("next.wasm"), &["0.2.0", "0.1.0"]).await;
 }
 
 #[tokio::test]
@@ -258,6 +242,24 @@ async fn limits_of_routes_and_size() {
         .await
         .unwrap();
     assert_eq!(server.reached(Limit::ComponentBytesMax), 1);
+}
+
+#[tokio::test]
+async fn manifest_bytes_max() {
+    // Its name, and a hundred texts in a list.
+    let max = 4 + 100 * (24 + 100);
+    for (max, said) in [
+        (max, &["plugin live", "plugin=many"][..]),
+        (
+            max - 1,
+            &["many.wasm", "more than manifest_bytes_max (12403) bytes"],
+        ),
+    ] {
+        let many = Plugin::repeating("many", 100, 100);
+        let limit = |config: &mut Config| config.limits.manifest_bytes_max = max;
+        let server = TestServer::start(&[many], limit).unwrap();
+        server.logged(said).await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@
 )]
 
 mod admin;
+mod bad;
 mod cache;
 mod compile;
 mod configuration;
@@ -23,9 +24,11 @@ mod limits;
 mod live;
 mod loader;
 mod loading;
+mod mutants;
 mod outbox;
 mod program;
 mod quarantine;
+mod refused;
 mod swap;
 mod tidy;
 mod transcripts;

@@ -187,7 +187,8 @@ async fn a_port_that_is_taken_exits_with_1() {
 #[tokio::test]
 async fn inspect_says_what_a_file_is() {
     let manifest = json!({ "name": "inspected", "version": "1.2.3", "description": "for a look",
-        "routes": [["get", "/a/:b"]], "hooks": ["connect"] });
+        "routes": [["get", "/a/:b"]], "hooks": ["connect"], "mode": "fresh", "capabilities": ["http\u{1b}[31m"],
+        "configKeys": ["greeting"], "headers": ["X-Request-Id"] });
     let plugins = folder(&[
         Plugin::puppet(&manifest),
         Plugin::file("broken.wasm", b"broken"),
@@ -208,6 +209,12 @@ async fn inspect_says_what_a_file_is() {
         "/a/:b",
         "connect",
         "wardroom:plugin/rooms@0.1.0",
+        "wardroom:plugin/manifest@0.1.0",
+        "wasi:io/streams@0.2.6",
+        "  mode       fresh\n",
+        "  capability http [31m\n",
+        "  config key greeting\n",
+        "  header     x-request-id\n",
     ] {
         assert!(said.contains(part), "no {part} in\n{said}");
     }
@@ -216,6 +223,16 @@ async fn inspect_says_what_a_file_is() {
         .unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(said.to_string().contains("/a/:b"), "{said}");
+    let config = plugins.path().join("none.toml");
+    std::fs::write(&config, "[limits]\nroutes_max = 0\n").unwrap();
+    let arguments = ["inspect", "--config", text(&config), text(&file)];
+    let output = run(&wardroom(), &arguments).await.unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("1 routes are more than routes_max (0)"),
+        "{errors}"
+    );
     let broken = plugins.path().join("broken.wasm");
     let output = run(&wardroom(), &["inspect", text(&broken)]).await.unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

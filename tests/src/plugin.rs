@@ -65,6 +65,36 @@ impl Plugin {
         Self::file(file, &bytes)
     }
 
+    /// A component whose manifest lists one text of so many bytes so many times, under `capabilities`: to say a
+    /// gigabyte costs it next to nothing.
+    ///
+    /// # Panics
+    /// When its memory would be larger than a component's may be.
+    #[must_use]
+    pub fn repeating(name: &str, bytes: u32, times: u32) -> Self {
+        const LIST: u32 = 4096;
+        let text = LIST + times * 8;
+        let pair = |first: u32, second: u32| [first.to_le_bytes(), second.to_le_bytes()].concat();
+        let none = [0; 8];
+        let name_bytes = u32::try_from(name.len()).expect("names are short");
+        // Name, version, description, routes, hooks, mode (which has a word more), capabilities, and the rest.
+        let mut record = [pair(0, name_bytes), none.repeat(4), vec![0; 12]].concat();
+        record.extend([pair(LIST, times), none.repeat(3)].concat());
+        let escaped =
+            |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("\\{byte:02x}")).collect() };
+        let list = escaped(&pair(text, bytes).repeat(times as usize));
+        let record = escaped(&record);
+        let pages = (text + bytes) / 65_536 + 1;
+        Self::text(
+            &format!("{name}.wasm"),
+            &include_str!("repeating.wat")
+                .replace("$PAGES", &pages.to_string())
+                .replace("$NAME", name)
+                .replace("$RECORD", &record)
+                .replace("$LIST", &list),
+        )
+    }
+
     /// Any bytes under any name.
     #[must_use]
     pub fn file(name: &str, bytes: &[u8]) -> Self {
@@ -97,6 +127,28 @@ impl Plugin {
                 None => return self,
             }
         }
+    }
+
+    /// The same built against another version of the contract, `0.1.0` having as many characters.
+    ///
+    /// # Panics
+    /// As [`Self::with`].
+    #[must_use]
+    pub fn of_contract(self, version: &str) -> Self {
+        let interfaces = [
+            "manifest",
+            "messages",
+            "connections",
+            "rooms",
+            "connection",
+            "server",
+            "log",
+            "types",
+        ];
+        interfaces.iter().fold(self, |plugin, name| {
+            let old = format!("wardroom:plugin/{name}@0.1.0");
+            plugin.with(&old, &format!("wardroom:plugin/{name}@{version}"))
+        })
     }
 
     /// Puts the file into a folder.

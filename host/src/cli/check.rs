@@ -37,7 +37,7 @@ enum Verdict {
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let effective = self.configured.sources().load()?;
+        let effective = super::load(&self.configured.sources(), self.json)?;
         let files = judge(&effective.config).await?;
         if self.json {
             say(&serde_json::to_string_pretty(&as_json(&effective, &files))?)?;

@@ -16,10 +16,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Config, ConfigError, ConfigFile, Flags, Sources};
+use crate::config::{Config, ConfigError, ConfigFile, Effective, Flags, Sources};
 use crate::server::ServerError;
 
 /// A WebSocket server whose rooms are guarded by sandboxed plugins.
@@ -77,16 +78,33 @@ struct Listen {
 
 impl Configured {
     fn sources(self) -> Sources {
-        Sources {
-            file: self.config.map_or(ConfigFile::Search, ConfigFile::Named),
-            environment: std::env::vars_os().collect(),
-            flags: Flags {
-                listen: self.listen.listen,
-                admin: self.admin,
-                plugins: self.plugins,
-            },
-        }
+        let flags = Flags {
+            listen: self.listen.listen,
+            admin: self.admin,
+            plugins: self.plugins,
+        };
+        sources(self.config, flags)
     }
+}
+
+fn sources(file: Option<PathBuf>, flags: Flags) -> Sources {
+    Sources {
+        file: file.map_or(ConfigFile::Search, ConfigFile::Named),
+        environment: std::env::vars_os().collect(),
+        flags,
+    }
+}
+
+/// Reads the configuration. For a program that reads what is printed, `{"faults": […]}` is printed if it cannot be.
+fn load(sources: &Sources, is_json: bool) -> anyhow::Result<Effective> {
+    let loaded = sources.load();
+    if let Err(ConfigError { faults }) = &loaded
+        && is_json
+    {
+        let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        say(&serde_json::to_string_pretty(&json!({ "faults": faults }))?)?;
+    }
+    Ok(loaded?)
 }
 
 /// What a program knows that a library does not: where to keep compiled code, if no file says so, and how to compile in
@@ -188,8 +206,8 @@ fn start_log(command: &Command) {
     // Clients cause unmatched messages at will; only an author wants to read about each.
     let default = match command {
         Command::Dev(_) => "info",
-        // It prints all that the log would say.
-        Command::Check(_) => "error,wardroom::server=off",
+        // It prints by itself which files would be refused.
+        Command::Check(_) => "warn,wardroom::server::live=off",
         _ => "info,wardroom::unmatched=off",
     };
     let filter =

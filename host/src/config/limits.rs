@@ -223,6 +223,10 @@ limits! {
     /// Routes of one plugin. One with more is not loaded.
     RoutesMax routes_max: usize as Count = 2_000;
 
+    /// Bytes of a plugin's manifest: its texts, 24 more for each text in a list and 48 for each route or pair. One
+    /// with a larger manifest is not loaded.
+    ManifestBytesMax manifest_bytes_max: usize as Bytes = MIB, at least 4 * KIB;
+
     /// CPU time of a plugin's `describe`, its start-up included.
     DescribeCpuMax describe_cpu_max: Duration as Time = Duration::from_secs(1), at least Duration::from_millis(1);
 

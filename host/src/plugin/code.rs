@@ -122,7 +122,7 @@ impl Engine {
         let engine = self.engine.clone();
         let (loaded, artefact) = blocking(move || (artefact.load(&engine), artefact)).await?;
         Ok(Code {
-            component: loaded.map_err(LoadError::Unfit)?,
+            component: loaded.map_err(|error| LoadError::unfit(&error))?,
             origin: Origin::Compiled(began.elapsed()),
             news: None,
             entry: key.map(|key| Entry::New(key, artefact)),
@@ -181,7 +181,7 @@ impl Engine {
 }
 
 /// Runs what takes long or waits for the disk off the threads that carry connections.
-async fn blocking<R: Send + 'static>(
+pub(super) async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, CompileError> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::code::Artefact;
 use super::engine;
+use super::quote::one_line;
 use crate::config::Limits;
 
 /// What a child has to say for itself is cut here.
@@ -41,7 +42,9 @@ pub enum Compile {
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// It is not what it seems to be.
-    #[error("not a valid component: {0}")]
+    #[error(
+        "not a valid component: {0}; copy it again, if it may have been cut short, or build it anew"
+    )]
     Invalid(String),
     /// It takes too long.
     #[error(
@@ -209,7 +212,7 @@ impl Answer {
         Ok(Self {
             status: child.wait().await?,
             output: output?,
-            complaint: one_line(&String::from_utf8_lossy(&complaint?)),
+            complaint: String::from_utf8_lossy(&complaint?).into_owned(),
         })
     }
 
@@ -223,14 +226,12 @@ impl Answer {
             return Ok(Artefact::compiled(self.output));
         }
         if is(INVALID) {
-            return Err(CompileError::Invalid(self.complaint));
+            return Err(CompileError::Invalid(one_line(&self.complaint)));
         }
         if says_out_of_memory(&self.complaint) {
             return Err(out_of_memory);
         }
-        let Self {
-            status, complaint, ..
-        } = self;
+        let (status, complaint) = (self.status, one_line(&self.complaint));
         Err(CompileError::Crashed(format!("{status}: {complaint}")))
     }
 }
@@ -250,12 +251,4 @@ fn says_out_of_memory(complaint: &str) -> bool {
     complaint.contains("memory allocation of")
         || complaint.contains("ThreadPoolBuildError")
         || complaint.contains("Cannot allocate memory")
-}
-
-/// It may quote the component: control characters would forge lines of the log.
-fn one_line(text: &str) -> String {
-    let text = text.trim();
-    text.chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
 }

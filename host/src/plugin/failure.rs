@@ -4,6 +4,7 @@ use wasmtime::component::ResourceTableError;
 
 use super::meter::OutOfCpu;
 use super::pool::Unavailable;
+use super::quote::one_line;
 use crate::config::Limit;
 
 /// Why a plugin did not handle an event. Not for clients: it names causes.
@@ -38,7 +39,7 @@ pub struct Trap {
 impl Trap {
     pub(super) fn of(error: &wasmtime::Error) -> Self {
         Self {
-            cause: cause_of(error),
+            cause: one_line(&cause_of(error)),
             limit: limit_of(error),
         }
     }
@@ -77,13 +78,12 @@ fn limit_of(error: &wasmtime::Error) -> Option<Limit> {
 }
 
 /// Which of the two limits a component's memory or table does not fit; wasmtime has no type for it.
-pub(super) fn limit_of_unfit(error: &wasmtime::Error) -> Option<Limit> {
-    let cause = error.root_cause().to_string();
-    if cause.starts_with("table index ") {
+pub(super) fn limit_of_unfit(cause: &str) -> Option<Limit> {
+    if cause.contains("table index ") {
         return Some(Limit::TableElementsMax);
     }
     cause
-        .starts_with("memory has a minimum byte size ")
+        .contains("memory has a minimum byte size ")
         .then_some(Limit::MemoryBytesMax)
 }
 

@@ -1,14 +1,15 @@
 //! The plugins of a folder: every regular file that ends in `.wasm`, and every link to one inside the folder.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use super::LoadError;
+use super::{Engine, LoadError};
 
 /// A file that was changed so recently may change again without a sign of it: file systems keep times by the tick.
 const TICK: Duration = Duration::from_millis(20);
@@ -37,6 +38,50 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+}
+
+/// All that is in a file.
+#[derive(Debug)]
+pub struct Content {
+    /// As it is.
+    pub bytes: Vec<u8>,
+    /// Of these.
+    pub digest: Digest,
+}
+
+/// Reads a file, if it is no larger than a component may be; no byte is read of one that is, and no more than one too
+/// many of one that grows.
+///
+/// # Errors
+/// [`FileError::Read`], and [`LoadError::TooLarge`] in a [`FileError::Load`].
+pub async fn read(engine: &Engine, file: &Path) -> Result<Content, FileError> {
+    let (file, bytes_max) = (file.to_owned(), engine.limits.component_bytes_max);
+    let reading = tokio::task::spawn_blocking(move || read_at_most(&file, bytes_max));
+    let content = reading.await.map_err(std::io::Error::other)?;
+    if let Err(FileError::Load(error)) = &content
+        && let Some(limit) = error.limit()
+    {
+        engine.metrics.reached(limit);
+    }
+    content
+}
+
+fn read_at_most(file: &Path, bytes_max: usize) -> Result<Content, FileError> {
+    let file = File::open(file)?;
+    let bytes_max = bytes_max as u64;
+    let mut size = file.metadata()?.len();
+    let mut bytes = Vec::new();
+    if size <= bytes_max {
+        file.take(bytes_max.saturating_add(1))
+            .read_to_end(&mut bytes)?;
+        size = bytes.len() as u64;
+    }
+    if size > bytes_max {
+        let max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        return Err(LoadError::TooLarge { bytes: size, max }.into());
+    }
+    let digest = Digest::of(&bytes);
+    Ok(Content { bytes, digest })
 }
 
 /// What tells one content of a file from another without reading it; also after the file was renamed.

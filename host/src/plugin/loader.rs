@@ -2,48 +2,40 @@
 //!
 //! Every error says what is wrong and what to do about it; nothing that is live is touched.
 
+use std::borrow::Cow;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::time::timeout;
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::WasmBacktrace;
+use wasmtime::component::InstancePre;
 
-use super::bindings::exports::wardroom::plugin as exports;
-use super::code::Code;
+use super::code::{Code, blocking};
 use super::compile::CompileError;
+use super::contract::{CONTRACT, CONTRACT_VERSION, check_imports, find_exports};
 use super::engine::Engine;
 use super::failure::{Trap, limit_of_unfit};
+use super::folder::{FileError, read};
 use super::guest_log::GuestLog;
 use super::health::Health;
 use super::manifest::{Described, Manifest, ManifestError, Said};
 use super::meter::{Metered, OutOfCpu};
 use super::pool::Pool;
+use super::quote::one_line;
 use super::state::State;
 use super::{Exports, Plugin};
-use crate::config::Limit;
-
-/// The contract that this host speaks: what a plugin imports and exports of it must be of this minor version.
-const CONTRACT: &str = "wardroom:plugin";
-const CONTRACT_VERSION: &str = "0.1";
-/// What `wasi:cli/imports` is made of: all linked, all empty but for clocks and random numbers.
-const WASI: [&str; 6] = [
-    "wasi:cli",
-    "wasi:clocks",
-    "wasi:filesystem",
-    "wasi:io",
-    "wasi:random",
-    "wasi:sockets",
-];
+use crate::config::{Limit, Value};
 
 /// Why a file is not loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It is larger than allowed.
     #[error(
-        "{bytes} bytes are more than component_bytes_max ({max}); make it smaller or raise the limit"
+        "{bytes} bytes are more than component_bytes_max ({max}); make it smaller, or raise the limit"
     )]
     TooLarge {
-        /// Its size.
-        bytes: usize,
+        /// Its size, or as much of it as was read.
+        bytes: u64,
         /// The limit.
         max: usize,
     },
@@ -60,9 +52,9 @@ pub enum LoadError {
     Compile(#[from] CompileError),
     /// It is compiled, and its memory or tables begin larger than allowed.
     #[error(
-        "its code cannot be loaded: {0:#}; its memory and its tables must fit memory_bytes_max and table_elements_max"
+        "its code cannot be loaded: {0}; its memory and its tables must fit memory_bytes_max and table_elements_max"
     )]
-    Unfit(wasmtime::Error),
+    Unfit(String),
     /// It needs something that the host does not offer.
     #[error(
         "it imports `{0}`, which this host does not offer; a plugin may import wardroom:plugin and wasi:cli@0.2"
@@ -73,20 +65,44 @@ pub enum LoadError {
         "it uses `{0}`, but this host speaks {CONTRACT}@{CONTRACT_VERSION}; rebuild it with an SDK of that version"
     )]
     OtherVersion(String),
-    /// What it imports has other types here.
+    /// What it imports or exports is not here, or has other types: it may be of a later patch of the contract.
     #[error(
-        "its imports do not fit this host: {0:#}; rebuild it with an SDK of this host's version"
+        "it does not fit this host, which speaks {CONTRACT}@{CONTRACT_VERSION}: {0}; rebuild it with an SDK of that version, or update the host"
     )]
-    Imports(wasmtime::Error),
-    /// It has no manifest, or routes or hooks without the functions for them.
-    #[error("it does not export `{0}`; {1}")]
-    MissingExport(&'static str, &'static str),
+    Unlike(String),
+    /// It is made for something else.
+    #[error(
+        "it does not export `{CONTRACT}/manifest`, by which a plugin says what it handles; export it with `wardroom_sdk::plugin!`, or as wit/ has it"
+    )]
+    NoManifest,
+    /// It has routes or hooks without the functions for them.
+    #[error(
+        "its manifest has {wanting}, but it does not export `{interface}`, which they need; export it, or leave them out"
+    )]
+    MissingExport {
+        /// What its manifest has.
+        wanting: &'static str,
+        /// What it should export.
+        interface: &'static str,
+    },
     /// It fails to say what it is.
     #[error("describe failed: {0}; it must be pure, and quick")]
     Describe(Trap),
     /// It takes too long to say what it is.
-    #[error("describe failed: out of time ({}); it must be pure, and quick", .0.key())]
-    DescribeTimedOut(Limit),
+    #[error(
+        "describe failed: it took longer than {} ({max}); it must be pure, and quick, or raise the limit", limit.key()
+    )]
+    DescribeTimedOut {
+        /// Which time that is.
+        limit: Limit,
+        /// As it is set.
+        max: Value,
+    },
+    /// It says too much.
+    #[error(
+        "its manifest has more than manifest_bytes_max ({0}) bytes; make it smaller, or raise the limit"
+    )]
+    ManifestTooLarge(usize),
     /// What it says cannot be.
     #[error("its manifest is invalid: {0}")]
     Manifest(#[from] ManifestError),
@@ -115,14 +131,23 @@ pub async fn load(engine: &Engine, name: &str, bytes: Vec<u8>) -> Result<Plugin,
 }
 
 impl LoadError {
+    pub(super) fn unfit(error: &wasmtime::Error) -> Self {
+        Self::Unfit(one_line(&format!("{error:#}")))
+    }
+
+    pub(super) fn unlike(error: &wasmtime::Error) -> Self {
+        Self::Unlike(one_line(&format!("{error:#}")))
+    }
+
     /// The limit that was reached, if it was one.
-    fn limit(&self) -> Option<Limit> {
+    pub(super) fn limit(&self) -> Option<Limit> {
         match self {
             Self::TooLarge { .. } => Some(Limit::ComponentBytesMax),
+            Self::ManifestTooLarge(_) => Some(Limit::ManifestBytesMax),
             Self::Manifest(ManifestError::TooManyRoutes { .. }) => Some(Limit::RoutesMax),
-            Self::DescribeTimedOut(limit) => Some(*limit),
             Self::Describe(trap) => trap.limit,
-            Self::Unfit(error) => limit_of_unfit(error),
+            Self::Unfit(cause) => limit_of_unfit(cause),
+            Self::DescribeTimedOut { limit, .. } => Some(*limit),
             Self::Compile(CompileError::OutOfTime(_)) => Some(Limit::CompileWallMax),
             Self::Compile(CompileError::OutOfMemory(_)) => Some(Limit::CompileMemoryMax),
             _ => None,
@@ -134,7 +159,7 @@ impl LoadError {
 #[derive(Debug)]
 pub struct Inspection {
     /// Its size.
-    pub bytes: usize,
+    pub bytes: u64,
     /// What it imports, with versions; empty when it cannot be compiled.
     pub imports: Vec<String>,
     /// What it exports, with versions; empty when it cannot be compiled.
@@ -143,33 +168,56 @@ pub struct Inspection {
     pub result: Result<Manifest, LoadError>,
 }
 
-/// Loads a plugin to say what it is.
-pub async fn inspect(engine: &Engine, name: &str, bytes: Vec<u8>) -> Inspection {
-    let size = bytes.len();
-    let unreadable = |error| Inspection {
-        bytes: size,
-        imports: vec![],
-        exports: vec![],
-        result: Err(error),
+impl Inspection {
+    fn refused(bytes: u64, error: LoadError) -> Self {
+        Self {
+            bytes,
+            imports: vec![],
+            exports: vec![],
+            result: Err(error),
+        }
+    }
+}
+
+/// Loads a plugin as [`load`] does, to say what it is.
+///
+/// # Errors
+/// [`FileError::Read`]; all that is wrong with what was read is in the result.
+pub async fn inspect(engine: &Engine, file: &Path) -> Result<Inspection, FileError> {
+    let bytes = match read(engine, file).await {
+        Ok(content) => content.bytes,
+        Err(FileError::Load(error @ LoadError::TooLarge { bytes, .. })) => {
+            return Ok(Inspection::refused(bytes, error));
+        }
+        Err(error) => return Err(error),
     };
+    let size = bytes.len() as u64;
     if let Err(error) = check_header(&bytes, engine.limits.component_bytes_max) {
-        return unreadable(error);
+        return Ok(Inspection::refused(size, error));
     }
     let mut code = match engine.code(bytes).await {
         Ok(code) => code,
-        Err(error) => return unreadable(error),
+        Err(error) => return Ok(Inspection::refused(size, error)),
     };
     let ty = code.component.component_type();
     let imports = ty.imports(&engine.engine);
     let exports = ty.exports(&engine.engine);
-    Inspection {
+    let imports = imports.map(|(name, _)| name.to_owned()).collect();
+    let exports = exports.map(|(name, _)| name.to_owned()).collect();
+    let checked = check(engine, &stem(file), &mut code).await;
+    engine.keep(code).await;
+    Ok(Inspection {
         bytes: size,
-        imports: imports.map(|(name, _)| name.to_owned()).collect(),
-        exports: exports.map(|(name, _)| name.to_owned()).collect(),
-        result: check(engine, name, &mut code)
-            .await
-            .map(|plugin| plugin.manifest),
-    }
+        imports,
+        exports,
+        result: checked.map(|plugin| plugin.manifest),
+    })
+}
+
+/// What a plugin is called in the log until it has said its name.
+#[must_use]
+pub fn stem(file: &Path) -> Cow<'_, str> {
+    file.file_stem().unwrap_or_default().to_string_lossy()
 }
 
 async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, LoadError> {
@@ -178,7 +226,7 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
     let pre = engine
         .linker
         .instantiate_pre(component)
-        .map_err(LoadError::Imports)?;
+        .map_err(|error| LoadError::unlike(&error))?;
     let exports = find_exports(engine, component, &pre)?;
     let limits = &engine.limits;
     let said = match code.described(limits) {
@@ -189,18 +237,20 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
             said
         }
     };
-    let manifest = Manifest::check(said, limits.routes_max)?;
+    let routes_max = limits.routes_max;
+    // Patterns may hold expressions, and to compile thousands of them takes a while.
+    let manifest = blocking(move || Manifest::check(said, routes_max)).await??;
     if !manifest.routes.is_empty() && exports.messages.is_none() {
-        return Err(LoadError::MissingExport(
-            "wardroom:plugin/messages",
-            "a plugin with routes needs it",
-        ));
+        return Err(LoadError::MissingExport {
+            wanting: "routes",
+            interface: "wardroom:plugin/messages",
+        });
     }
     if manifest.hooks.any() && exports.connections.is_none() {
-        return Err(LoadError::MissingExport(
-            "wardroom:plugin/connections",
-            "a plugin with hooks needs it",
-        ));
+        return Err(LoadError::MissingExport {
+            wanting: "hooks",
+            interface: "wardroom:plugin/connections",
+        });
     }
     let limits = &engine.limits;
     let health = Health::new(
@@ -224,7 +274,7 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
 fn check_header(bytes: &[u8], bytes_max: usize) -> Result<(), LoadError> {
     if bytes.len() > bytes_max {
         return Err(LoadError::TooLarge {
-            bytes: bytes.len(),
+            bytes: bytes.len() as u64,
             max: bytes_max,
         });
     }
@@ -234,71 +284,6 @@ fn check_header(bytes: &[u8], bytes_max: usize) -> Result<(), LoadError> {
         [0, b'a', b's', b'm', _, _, 0, 0, ..] => Err(LoadError::CoreModule),
         _ => Err(LoadError::NotWasm),
     }
-}
-
-fn check_imports(engine: &Engine, component: &Component) -> Result<(), LoadError> {
-    for (name, _) in component.component_type().imports(&engine.engine) {
-        if is_of_other_version(name) {
-            return Err(LoadError::OtherVersion(name.to_owned()));
-        }
-        if !is_offered(name) {
-            return Err(LoadError::ForbiddenImport(name.to_owned()));
-        }
-    }
-    Ok(())
-}
-
-/// Part of the contract, but not of this host's version of it.
-fn is_of_other_version(name: &str) -> bool {
-    let Some((interface, version)) = name.split_once('@') else {
-        return false;
-    };
-    let minor = version.rsplit_once('.').map_or(version, |(minor, _)| minor);
-    interface.starts_with(CONTRACT) && minor != CONTRACT_VERSION
-}
-
-/// Of a package that the host links; whether it has this very interface, and of this type, the linker says.
-fn is_offered(name: &str) -> bool {
-    let (interface, version) = name.split_once('@').unwrap_or((name, ""));
-    let package = interface
-        .split_once('/')
-        .map_or(interface, |(package, _)| package);
-    package == CONTRACT || (WASI.contains(&package) && version.starts_with("0.2."))
-}
-
-fn find_exports(
-    engine: &Engine,
-    component: &Component,
-    pre: &InstancePre<State>,
-) -> Result<Exports, LoadError> {
-    let ty = component.component_type();
-    let exported: Vec<&str> = ty.exports(&engine.engine).map(|(name, _)| name).collect();
-    if let Some(other) = exported.iter().find(|name| is_of_other_version(name)) {
-        return Err(LoadError::OtherVersion((*other).to_owned()));
-    }
-    let has = |interface: &str| {
-        exported
-            .iter()
-            .any(|name| name.starts_with(&format!("{CONTRACT}/{interface}@")))
-    };
-    if !has("manifest") {
-        return Err(LoadError::MissingExport(
-            "wardroom:plugin/manifest",
-            "without a manifest it handles nothing",
-        ));
-    }
-    let manifest = exports::manifest::GuestIndices::new(pre).map_err(LoadError::Imports)?;
-    let messages = has("messages")
-        .then(|| exports::messages::GuestIndices::new(pre))
-        .transpose();
-    let connections = has("connections")
-        .then(|| exports::connections::GuestIndices::new(pre))
-        .transpose();
-    Ok(Exports {
-        manifest,
-        messages: messages.map_err(LoadError::Imports)?,
-        connections: connections.map_err(LoadError::Imports)?,
-    })
 }
 
 /// Asks the plugin what it is, in an instance of its own: every import refuses, and time is short.
@@ -315,6 +300,8 @@ async fn describe(
     state.meter.start(limits.describe_cpu_max);
     let meter = Arc::clone(&state.meter);
     let mut store = engine.store(state);
+    // What is copied out of the guest: the texts, and what each item of a list takes here besides.
+    store.set_hostcall_fuel(limits.manifest_bytes_max);
     let asking = Box::pin(async {
         let instance = pre.instantiate_async(&mut store).await?;
         let manifest = exports.manifest.load(&mut store, &instance)?;
@@ -329,14 +316,27 @@ async fn describe(
         },
     )
     .await;
+    let timed_out = |limit| LoadError::DescribeTimedOut {
+        limit,
+        max: limits.get(limit),
+    };
     match answer {
         Ok(Ok(said)) => Ok(said.into()),
-        Ok(Err(error)) if error.is::<OutOfCpu>() => {
-            Err(LoadError::DescribeTimedOut(Limit::DescribeCpuMax))
+        Ok(Err(error)) if error.is::<OutOfCpu>() => Err(timed_out(Limit::DescribeCpuMax)),
+        Ok(Err(error)) if is_too_large(&error) => {
+            Err(LoadError::ManifestTooLarge(limits.manifest_bytes_max))
         }
         Ok(Err(error)) => Err(LoadError::Describe(Trap::of(&error))),
-        Err(_) => Err(LoadError::DescribeTimedOut(Limit::EventWallMax)),
+        Err(_) => Err(timed_out(Limit::EventWallMax)),
     }
+}
+
+/// Whether it was the answer that is too large; what the guest says to the host before it returns is bounded in the
+/// same way, but then it is the guest that traps. wasmtime has no type for it, only words.
+fn is_too_large(error: &wasmtime::Error) -> bool {
+    let cause = error.root_cause().to_string();
+    error.downcast_ref::<WasmBacktrace>().is_none()
+        && cause.contains("fuel allocated for hostcalls")
 }
 
 #[cfg(test)]
@@ -359,32 +359,5 @@ mod tests {
             check_header(b"\0asm\x0d\0\x01\0", 7),
             Err(LoadError::TooLarge { bytes: 8, max: 7 })
         ));
-    }
-
-    #[test]
-    fn another_patch_of_the_contract_is_the_same_contract() {
-        assert!(!is_of_other_version("wardroom:plugin/rooms@0.1.7"));
-        assert!(is_of_other_version("wardroom:plugin/rooms@0.2.0"));
-        assert!(is_of_other_version("wardroom:plugin/rooms@1.1.0"));
-        assert!(!is_of_other_version("wasi:io/streams@0.2.6"));
-    }
-
-    #[test]
-    fn only_the_contract_and_the_second_wasi_are_offered() {
-        for name in [
-            "wardroom:plugin/log@0.1.0",
-            "wasi:io/streams@0.2.6",
-            "wasi:sockets/tcp@0.2.0",
-        ] {
-            assert!(is_offered(name), "{name}");
-        }
-        for name in [
-            "wasi:nn/graph@0.2.0",
-            "wasi:io/streams@0.3.0",
-            "env",
-            "wasi:clifford/x@0.2.0",
-        ] {
-            assert!(!is_offered(name), "{name}");
-        }
     }
 }

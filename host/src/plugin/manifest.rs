@@ -7,8 +7,12 @@ use serde::{Deserialize, Serialize};
 use wardroom_router::{Pattern, PatternParser, RouteTable};
 
 use super::bindings::exports::wardroom::plugin::manifest as wit;
+use super::quote::cut;
 use crate::config::Limits;
 use crate::protocol::is_event_name;
+
+/// Of a version, which is in the log of each swap.
+const VERSION_BYTES_MAX: usize = 128;
 
 /// What a plugin says of itself, unchecked: the contract's manifest, as far as this host reads it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +67,7 @@ struct Under {
     host_call_bytes_max: usize,
     random_bytes_max: usize,
     handles_max: usize,
+    manifest_bytes_max: usize,
 }
 
 impl Described {
@@ -87,6 +92,7 @@ impl Under {
             host_call_bytes_max: limits.host_call_bytes_max,
             random_bytes_max: limits.random_bytes_max,
             handles_max: limits.handles_max,
+            manifest_bytes_max: limits.manifest_bytes_max,
         }
     }
 }
@@ -154,7 +160,7 @@ impl Mode {
         known
             .into_iter()
             .find(|mode| mode.name() == name)
-            .ok_or(ManifestError::Mode(name))
+            .ok_or(ManifestError::Mode(cut(&name)))
     }
 }
 
@@ -203,8 +209,13 @@ pub enum ManifestError {
     /// The name is no name.
     #[error("the name {0:?} must have 1 to 63 characters of a-z, 0-9 and -")]
     Name(String),
+    /// The version is long, or would not stay on its line.
+    #[error("the version {0:?} must have at most 128 bytes, and no control characters")]
+    Version(String),
     /// An event's name is no event's name.
-    #[error("route {route}: the event {event:?} must have 1 to 128 bytes")]
+    #[error(
+        "route {route}: the event {event:?} must have 1 to 128 bytes, and no control characters"
+    )]
     Event {
         /// Its number.
         route: usize,
@@ -223,8 +234,16 @@ pub enum ManifestError {
         /// What is wrong with it.
         source: wardroom_router::PatternError,
     },
+    /// A pattern that would not stay on its line.
+    #[error("route {route}: the path {path:?} must have no control characters")]
+    Control {
+        /// Its number.
+        route: usize,
+        /// What it says.
+        path: String,
+    },
     /// Two routes have the same event and pattern.
-    #[error("routes {first} and {second} are the same: {event} {path}")]
+    #[error("routes {first} and {second} are the same: {event} {path}; leave one of them out")]
     Duplicate {
         /// The number of one.
         first: usize,
@@ -236,7 +255,9 @@ pub enum ManifestError {
         path: String,
     },
     /// It has more routes than allowed.
-    #[error("{count} routes are more than routes_max ({max})")]
+    #[error(
+        "{count} routes are more than routes_max ({max}); use parameters in their paths, or raise the limit"
+    )]
     TooManyRoutes {
         /// As many.
         count: usize,
@@ -255,7 +276,10 @@ impl Manifest {
     /// Checks what a plugin said.
     pub(super) fn check(said: Said, routes_max: usize) -> Result<Self, ManifestError> {
         if !is_plugin_name(&said.name) {
-            return Err(ManifestError::Name(said.name));
+            return Err(ManifestError::Name(cut(&said.name)));
+        }
+        if said.version.len() > VERSION_BYTES_MAX || said.version.contains(char::is_control) {
+            return Err(ManifestError::Version(cut(&said.version)));
         }
         if said.routes.len() > routes_max {
             return Err(ManifestError::TooManyRoutes {
@@ -268,7 +292,7 @@ impl Manifest {
             .routes
             .into_iter()
             .enumerate()
-            .map(|(number, (event, path))| Route::check(&mut parser, number, event, path));
+            .map(|(number, (event, path))| Route::check(&mut parser, number, event, &path));
         let routes: Vec<Route> = routes.collect::<Result<_, _>>()?;
         refuse_duplicates(&routes)?;
         Ok(Self {
@@ -294,20 +318,23 @@ impl Route {
         parser: &mut PatternParser,
         number: usize,
         event: String,
-        path: String,
+        path: &str,
     ) -> Result<Self, ManifestError> {
-        if !is_event_name(&event) {
-            return Err(ManifestError::Event {
-                route: number,
-                event,
-            });
+        let route = number;
+        if !is_event_name(&event) || event.contains(char::is_control) {
+            let event = cut(&event);
+            return Err(ManifestError::Event { route, event });
         }
-        match parser.parse(&path) {
+        let said = cut(path);
+        if path.contains(char::is_control) {
+            return Err(ManifestError::Control { route, path: said });
+        }
+        match parser.parse(path) {
             Ok(pattern) => Ok(Self { event, pattern }),
             Err(source) => Err(ManifestError::Pattern {
-                route: number,
+                route,
                 event,
-                path,
+                path: said,
                 source,
             }),
         }
@@ -326,7 +353,7 @@ fn check_hooks(names: &[String]) -> Result<Hooks, ManifestError> {
             "upgrade" => hooks.upgrade = true,
             "connect" => hooks.connect = true,
             "disconnect" => hooks.disconnect = true,
-            _ => return Err(ManifestError::Hook(name.clone())),
+            _ => return Err(ManifestError::Hook(cut(name))),
         }
     }
     Ok(hooks)

@@ -7,6 +7,7 @@ mod bindings;
 mod cache;
 mod code;
 mod compile;
+mod contract;
 mod engine;
 mod failure;
 mod folder;
@@ -18,6 +19,7 @@ mod loader;
 mod manifest;
 mod meter;
 mod pool;
+mod quote;
 mod state;
 
 use std::sync::Arc;
@@ -36,8 +38,8 @@ pub use code::Origin;
 pub use compile::{Compile, CompileError};
 pub use engine::{Engine, EngineError};
 pub use failure::{CallError, Trap};
-pub use folder::{Digest, FileError, Stamp, plugin_files};
-pub use loader::{Inspection, LoadError, inspect, load};
+pub use folder::{Content, Digest, FileError, Stamp, plugin_files, read};
+pub use loader::{Inspection, LoadError, inspect, load, stem};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
 pub use state::{Event, RoutedMessage, Subject};
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::plugin::{Digest, Engine, FileError, Plugin, load};
+use crate::plugin::{Content, Digest, Engine, FileError, Plugin, load, read, stem};
 
 /// What is known of a content.
 #[derive(Clone, Debug)]
@@ -104,23 +104,16 @@ impl Drop for Told {
 }
 
 async fn load_file(engine: &Engine, file: PathBuf, known: Vec<Verdict>) -> Loaded {
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let name = name.into_owned();
-    // Off the threads that carry connections: it may be large, and the disk slow.
-    let read = tokio::task::spawn_blocking(move || {
-        let bytes = std::fs::read(file)?;
-        Ok::<_, std::io::Error>((Digest::of(&bytes), bytes))
-    });
-    let (content, bytes) = match read.await.map_err(std::io::Error::other).flatten() {
-        Ok(read) => read,
-        Err(error) => return Loaded::Unreadable(error.into()),
+    let Content { bytes, digest } = match read(engine, &file).await {
+        Ok(content) => content,
+        Err(error) => return Loaded::Unreadable(error),
     };
     if let Some(verdict) = known
         .into_iter()
-        .find(|verdict| verdict.content == Some(content))
+        .find(|verdict| verdict.content == Some(digest))
     {
         return Loaded::Known(verdict);
     }
-    let plugin = load(engine, &name, bytes).await;
-    Loaded::New(content, plugin.map(Box::new).map_err(FileError::from))
+    let plugin = load(engine, &stem(&file), bytes).await;
+    Loaded::New(digest, plugin.map(Box::new).map_err(FileError::from))
 }
