@@ -137,6 +137,8 @@ fn that_fail_or_go_on() -> Vec<Bad> {
     vec![
         manifest("trap", says(json!(["trap"])), &trap),
         manifest("spin", says(json!(["spin"])), &spin),
+        bad(Plugin::starting("start", "(loop (br 0))"), &spin),
+        bad(Plugin::starting("start-trap", "unreachable"), &trap),
         manifest("sleep", says(json!(["sleep", 3_600_000])), &sleep),
         manifest("exit", says(json!(["exit", 0])), &["describe failed", pure]),
         manifest("many", json!({ "routes": { "generate": 10_000 } }), &many),

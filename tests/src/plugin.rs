@@ -72,6 +72,19 @@ impl Plugin {
     /// When its memory would be larger than a component's may be.
     #[must_use]
     pub fn repeating(name: &str, bytes: u32, times: u32) -> Self {
+        Self::written(name, bytes, times, "")
+    }
+
+    /// A component that does this, in the text format, as soon as there is an instance of it.
+    ///
+    /// # Panics
+    /// When the text is none.
+    #[must_use]
+    pub fn starting(name: &str, code: &str) -> Self {
+        Self::written(name, 0, 0, &format!("(func $start {code}) (start $start)"))
+    }
+
+    fn written(name: &str, bytes: u32, times: u32, start: &str) -> Self {
         const LIST: u32 = 4096;
         let text = LIST + times * 8;
         let pair = |first: u32, second: u32| [first.to_le_bytes(), second.to_le_bytes()].concat();
@@ -91,7 +104,8 @@ impl Plugin {
                 .replace("$PAGES", &pages.to_string())
                 .replace("$NAME", name)
                 .replace("$RECORD", &record)
-                .replace("$LIST", &list),
+                .replace("$LIST", &list)
+                .replace("$START", start),
         )
     }
 

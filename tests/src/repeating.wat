@@ -5,7 +5,8 @@
     (func (export "describe") (result i32) (i32.const 1024))
     (data (i32.const 0) "$NAME")
     (data (i32.const 1024) "$RECORD")
-    (data (i32.const 4096) "$LIST"))
+    (data (i32.const 4096) "$LIST")
+    $START)
   (core instance $code (instantiate $code))
   (type $route' (record (field "event" string) (field "path" string)))
   (type $manifest' (record
