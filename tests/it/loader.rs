@@ -248,17 +248,19 @@ async fn limits_of_routes_and_size() {
 async fn manifest_bytes_max() {
     // Its name, and a hundred texts in a list.
     let max = 4 + 100 * (24 + 100);
-    for (max, said) in [
-        (max, &["plugin live", "plugin=many"][..]),
+    for (max, said, reached) in [
+        (max, &["plugin live", "plugin=many"][..], 0),
         (
             max - 1,
             &["many.wasm", "more than manifest_bytes_max (12403) bytes"],
+            1,
         ),
     ] {
         let many = Plugin::repeating("many", 100, 100);
         let limit = |config: &mut Config| config.limits.manifest_bytes_max = max;
         let server = TestServer::start(&[many], limit).unwrap();
         server.logged(said).await.unwrap();
+        assert_eq!(server.reached(Limit::ManifestBytesMax), reached);
     }
 }
 

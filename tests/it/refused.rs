@@ -13,15 +13,16 @@ use wardroom_tests::{Client, Plugin, http};
 
 const TOKEN: &str = "c2VjcmV0";
 
-/// With the same limits for all: those that are waited for are short.
+/// With the same limits for all: the one that is waited for is short, and beside it time is no matter, however busy the
+/// machine is. For one that sleeps all would have to wait; `loader.rs` has it.
 fn command(folder: &TempDir, arguments: &[&str]) -> Invocation {
     Invocation::new(&wardroom(), arguments)
         .within(folder.path())
         .with("WARDROOM_PLUGINS", "plugins")
         .with("WARDROOM_WATCH", "false")
         .with("WARDROOM_ADMIN_TOKEN", TOKEN)
-        .with("WARDROOM_LIMITS_DESCRIBE_CPU_MAX", "300ms")
-        .with("WARDROOM_LIMITS_EVENT_WALL_MAX", "2s")
+        .with("WARDROOM_LIMITS_DESCRIBE_CPU_MAX", "100ms")
+        .with("WARDROOM_LIMITS_EVENT_WALL_MAX", "60s")
 }
 
 /// Exit code, standard output, standard error.
@@ -187,6 +188,9 @@ async fn serve(folder: &TempDir, all: &[Bad], refused: &BTreeMap<String, String>
             .logged(&["ERROR", "live.wasm", &line])
             .await
             .unwrap();
+        // A reload loads what is broken anew, and each is to be met as often.
+        live().write(&plugins);
+        assert_eq!(host.reload().await, BTreeMap::new());
     }
     let metrics = host.ask("GET /metrics").await;
     // Each was met at the start, beside what is live and in its place.
@@ -200,8 +204,6 @@ async fn serve(folder: &TempDir, all: &[Bad], refused: &BTreeMap<String, String>
         let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
         assert_eq!(line, Some((3 * files).to_string().as_str()), "{limit}");
     }
-    live().write(&plugins);
-    assert_eq!(host.reload().await, BTreeMap::new());
     assert_live(&mut client).await;
 }
 
