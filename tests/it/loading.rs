@@ -51,15 +51,22 @@ impl Slow {
     async fn waiting(&self, count: usize) -> Vec<String> {
         let start = Instant::now();
         loop {
-            let pids = std::fs::read_to_string(self.compiler.path().join("pids"));
-            let pids = pids.unwrap_or_default();
-            let pids: Vec<_> = pids.lines().map(str::to_owned).collect();
+            let pids = self.processes();
             if pids.len() == count {
                 return pids;
             }
             assert!(start.elapsed() < WAIT, "{pids:?}");
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The processes that wait, or waited, at the gate so far.
+    fn processes(&self) -> Vec<String> {
+        let pids = std::fs::read_to_string(self.compiler.path().join("pids"));
+        pids.unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Lets so many compilers go on. For as long as the gate is held, lines that nobody has read yet stay there.
@@ -169,7 +176,10 @@ async fn a_file_that_is_replaced_is_compiled_no_further_and_its_successor_at_onc
     for name in names {
         host.is_live(name).await;
     }
-    for process in host.waiting(3).await {
+    // The one more may have had its turn, if it was looked at between the first replacement and its own.
+    let processes = host.processes();
+    assert!([3, 4].contains(&processes.len()), "{processes:?}");
+    for process in processes {
         ends(&process).await;
     }
     host.assert_no_errors();
