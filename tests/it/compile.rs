@@ -279,9 +279,38 @@ async fn a_child_confines_itself_before_it_reads() {
     assert_eq!(limit("Max data size"), "123456789 123456789");
     assert_eq!(limit("Max cpu time"), "77 77");
     assert_eq!(limit("Max core file size"), "0 0");
-    let stat = std::fs::read_to_string(process.join("stat")).unwrap();
-    // After the name, which ends in a parenthesis: the 19th value of the line is how nice it is.
+    let host = nice(Path::new("/proc/self")).unwrap();
+    assert_eq!(nice(&process), Some((host + 10).min(19)));
+    child.kill().await.unwrap();
+}
+
+/// How nice a process or a thread is; `None` when it has ended.
+#[cfg(target_os = "linux")]
+fn nice(process: &Path) -> Option<i32> {
+    let stat = std::fs::read_to_string(process.join("stat")).ok()?;
+    // After the name, which ends in a parenthesis: it is the 19th value of the line.
     let nice = stat.rsplit_once(") ").unwrap().1.split(' ').nth(16);
-    assert_eq!(nice, Some("19"));
+    Some(nice.unwrap().parse().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_child_that_takes_long_gets_what_nobody_else_wants() {
+    let arguments = ["--memory-bytes=4000000000", "--cpu-seconds=1000"];
+    let mut child = child(&arguments, &bomb().bytes).await;
+    let threads = format!("/proc/{}/task", child.id().unwrap());
+    let start = Instant::now();
+    loop {
+        let threads = std::fs::read_dir(&threads).unwrap();
+        let nice: Vec<_> = threads
+            .filter_map(|thread| nice(&thread.unwrap().path()))
+            .collect();
+        // The one that compiles, the one that watches, and those who help.
+        if nice.len() > 2 && nice.iter().all(|nice| *nice == 19) {
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{nice:?}");
+        tokio::task::yield_now().await;
+    }
     child.kill().await.unwrap();
 }

@@ -7,13 +7,21 @@ use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, nice, setpriority_process, setrlimit};
 
 use crate::plugin::precompile;
 
-/// The lowest priority that there is: the compiler gets what nobody else wants.
-const NICE: i32 = 19;
+/// By how much the compiler stands back behind its host at first: on a core that is wanted by both, it gets a tenth.
+/// Somebody waits for a small file to become live, and with less that would take as long as the core is busy.
+const NICE: i32 = 10;
+/// What takes longer than this is no small file.
+const SMALL_MAX: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 500_000_000,
+};
+/// The lowest priority that there is: from then on the compiler gets what nobody else wants.
+const NICE_AT_LAST: i32 = 19;
 /// Standard streams, and what the runtime opens to learn how many cores there are.
 const FILES_MAX: u64 = 16;
 /// It could not begin or end its work.
@@ -67,7 +75,7 @@ impl Compile {
             let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
         }
         nice(NICE)?;
-        end_with_host()?;
+        watch()?;
         limit(Resource::Core, 0)?;
         limit(Resource::Nofile, FILES_MAX)?;
         limit(Resource::Cpu, self.cpu_seconds)?;
@@ -102,9 +110,21 @@ fn limit(resource: Resource, value: u64) -> io::Result<()> {
     Ok(setrlimit(resource, limit)?)
 }
 
+/// Gives every thread the lowest priority. On Linux each has one of its own, which those that it starts inherit. What
+/// fails is a thread that has ended.
+fn stand_back() {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten();
+    let threads = threads.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    for thread in threads {
+        let _ = setpriority_process(Pid::from_raw(thread), NICE_AT_LAST);
+    }
+    let _ = setpriority_process(None, NICE_AT_LAST);
+}
+
 /// Ends the process when its host has ended, which closes the other end of standard output. A signal on the death of
 /// the parent would not do: the parent it means is the thread that started us, and threads of a runtime come and go.
-fn end_with_host() -> io::Result<()> {
+/// The same thread lowers the priority when that takes long.
+fn watch() -> io::Result<()> {
     std::thread::Builder::new()
         .name("host".to_owned())
         .stack_size(STACK_BYTES)
@@ -112,6 +132,9 @@ fn end_with_host() -> io::Result<()> {
             let out = io::stdout();
             // Nothing is asked for: errors, and that is what a pipe without a reader is, are told anyway.
             let mut out = [PollFd::from_borrowed_fd(out.as_fd(), PollFlags::empty())];
+            if poll(&mut out, Some(&SMALL_MAX)) == Ok(0) {
+                stand_back();
+            }
             while let Err(rustix::io::Errno::INTR) = poll(&mut out, None) {}
             #[expect(clippy::exit, reason = "there is nobody left to return to")]
             std::process::exit(BROKEN.into());
