@@ -29,6 +29,7 @@ pub fn run(word: &str, step: &Value) -> Option<Value> {
         "recurse" => json!(recurse(count)),
         "hold" => hold(count),
         "hog" => hog(),
+        "fill" => fill(count),
         "free" => {
             HELD.with_borrow_mut(Vec::clear);
             json!("ok")
@@ -101,6 +102,18 @@ fn hog() -> Value {
     }
     HELD.with_borrow_mut(Vec::clear);
     json!({ "held": held })
+}
+
+/// Allocates so many MiB and writes to all of them, at one stroke; keeps none.
+fn fill(mebibytes: u64) -> Value {
+    let mut block = Vec::new();
+    let bytes = (mebibytes << 20) as usize;
+    if block.try_reserve_exact(bytes).is_err() {
+        return json!("refused");
+    }
+    block.resize(bytes, 1u8);
+    black_box(&block);
+    json!("ok")
 }
 
 /// What of the machine can be seen from inside: nothing.
