@@ -15,6 +15,7 @@ use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{
     CloseCode as WireCode, Data, OpCode,
 };
@@ -117,6 +118,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// The next message. Writes what the outbox holds whenever there is none to be read at once.
     pub(super) async fn next(&mut self, outbox: &Outbox) -> Result<Incoming, End> {
         poll_fn(|context| self.poll_next(context, outbox)).await
+    }
+
+    /// Has the next [`Self::next`] write what the outbox holds before it reads.
+    pub(super) fn uncork(&mut self) {
+        self.corked = CORKED_MESSAGES_MAX;
     }
 
     fn poll_next(
@@ -286,10 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// What is queued, the close frame, and then the client's.
     async fn close_orderly(&mut self, outbox: &Outbox) -> Result<(), Error> {
         poll_fn(|context| self.poll_drain(context, outbox)).await?;
-        let close = outbox.closing().unwrap_or(Close {
-            code: CloseCode::Normal as u16,
-            reason: String::new(),
-        });
+        let normal = || Close::new(CloseCode::Normal, "");
+        let close = outbox.closing().unwrap_or_else(normal);
         self.stream.close(Some(frame_of(&close))).await?;
         while let Some(message) =
             poll_fn(|context| Pin::new(&mut self.stream).poll_next(context)).await
@@ -362,9 +366,7 @@ fn end_of_error(error: &Error) -> End {
     match error {
         Error::Capacity(_) => broken(CloseCode::TooLarge, "message too large (message_bytes_max)"),
         Error::Utf8(_) => broken(CloseCode::InvalidUtf8, "text is not UTF-8"),
-        Error::Protocol(
-            tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ) => End::Gone,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Gone,
         Error::Protocol(violation) => broken(CloseCode::ProtocolError, &violation.to_string()),
         _ => End::Gone,
     }
