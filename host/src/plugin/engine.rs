@@ -122,12 +122,16 @@ impl Engine {
         &self.limits
     }
 
+    /// For one instance.
+    pub(super) fn turn(&self) -> Turn {
+        Turn::new(Arc::clone(&self.long_running))
+    }
+
     /// A store whose guest yields on every tick, and traps at the end of its budget.
     pub(super) fn store(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.memory);
-        let turn = Turn::new(Arc::clone(&self.long_running));
-        store.data_mut().turn = Some(turn.clone());
+        store.limiter_async(|state| &mut state.memory);
+        let turn = store.data().turn.clone();
         store.epoch_deadline_callback(move |context| {
             if context.data().meter.is_exhausted() {
                 return Err(OutOfCpu.into());

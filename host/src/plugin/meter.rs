@@ -167,6 +167,11 @@ impl Turn {
         }
     }
 
+    /// Whether it has a permit.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.lock().is_some()
+    }
+
     /// Gives the permit back, if it holds one.
     pub(super) fn end(&self) {
         self.held.lock().take();

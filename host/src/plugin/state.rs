@@ -1,9 +1,10 @@
 //! What one instance is given: the host's side of its store.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use wasmtime::ResourceLimiter;
+use wasmtime::ResourceLimiterAsync;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use super::engine::Engine;
@@ -19,6 +20,10 @@ const HANDLES_MAX: usize = 1_000;
 /// Random bytes that a guest may ask for at once.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
+/// An instance whose memory grows beyond this takes a turn first, as one that has run for a tick does: the guest is
+/// about to write to it, and to fill 64 MiB is one instruction, 15 ms or more, that no tick interrupts.
+const LARGE_BYTES: usize = 8 * 1024 * 1024;
+
 /// The data of an instance's store.
 pub(super) struct State {
     pub(super) limits: Arc<Limits>,
@@ -26,8 +31,7 @@ pub(super) struct State {
     pub(super) log: GuestLog,
     pub(super) memory: Memory,
     pub(super) meter: Arc<Meter>,
-    /// Set by the engine with the store.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Turn,
     /// What the plugin is being called for; `None` while it is instantiated and described.
     pub(super) event: Option<Event>,
     wasi: WasiCtx,
@@ -48,7 +52,8 @@ impl State {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
-        let memory = Memory::new(&limits, metrics.clone());
+        let turn = engine.turn();
+        let memory = Memory::new(&limits, metrics.clone(), turn.clone());
         let meter = Arc::new(Meter::new());
         Self {
             limits,
@@ -56,7 +61,7 @@ impl State {
             log,
             memory,
             meter,
-            turn: None,
+            turn,
             event: None,
             wasi,
             table,
@@ -74,9 +79,7 @@ impl State {
     pub(super) fn end(&mut self) {
         self.event = None;
         self.log.end();
-        if let Some(turn) = &self.turn {
-            turn.end();
-        }
+        self.turn.end();
     }
 }
 
@@ -177,15 +180,17 @@ pub(super) struct Memory {
     bytes_max: usize,
     table_elements_max: usize,
     metrics: Metrics,
+    turn: Turn,
 }
 
 impl Memory {
-    fn new(limits: &Limits, metrics: Metrics) -> Self {
+    fn new(limits: &Limits, metrics: Metrics, turn: Turn) -> Self {
         Self {
             bytes: 0,
             bytes_max: limits.memory_bytes_max,
             table_elements_max: limits.table_elements_max,
             metrics,
+            turn,
         }
     }
 
@@ -195,13 +200,16 @@ impl Memory {
     }
 }
 
-impl ResourceLimiter for Memory {
-    fn memory_growing(
-        &mut self,
+/// What wasmtime waits for.
+type Growing<'a> = Pin<Box<dyn Future<Output = wasmtime::Result<bool>> + Send + 'a>>;
+
+impl ResourceLimiterAsync for Memory {
+    fn memory_growing<'s: 'a, 'a>(
+        &'s mut self,
         current: usize,
         desired: usize,
         _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    ) -> Growing<'a> {
         let bytes = self.bytes - current.min(self.bytes) + desired;
         let allowed = bytes <= self.bytes_max;
         if allowed {
@@ -209,19 +217,56 @@ impl ResourceLimiter for Memory {
         } else {
             self.metrics.reached(Limit::MemoryBytesMax);
         }
-        Ok(allowed)
+        Box::pin(async move {
+            if allowed && bytes > LARGE_BYTES && !self.turn.is_held() {
+                self.turn.clone().next().await;
+            }
+            Ok(allowed)
+        })
     }
 
-    fn table_growing(
-        &mut self,
+    fn table_growing<'s: 'a, 'a>(
+        &'s mut self,
         _: usize,
         desired: usize,
         _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
+    ) -> Growing<'a> {
         let allowed = desired <= self.table_elements_max;
         if !allowed {
             self.metrics.reached(Limit::TableElementsMax);
         }
-        Ok(allowed)
+        Box::pin(std::future::ready(Ok(allowed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_grows_large_takes_a_turn() {
+        let permits = Arc::new(Semaphore::new(1));
+        let memory = || {
+            let turn = Turn::new(Arc::clone(&permits));
+            Memory::new(&Limits::default(), Metrics::new(), turn)
+        };
+        let (mut first, mut second) = (memory(), memory());
+        assert!(first.memory_growing(0, LARGE_BYTES, None).await.unwrap());
+        assert!(!first.turn.is_held());
+        let growing = first.memory_growing(LARGE_BYTES, LARGE_BYTES + 1, None);
+        assert!(growing.await.unwrap());
+        assert!(first.turn.is_held());
+        let mut growing = second.memory_growing(0, LARGE_BYTES + 1, None);
+        for _ in 0..10 {
+            tokio::select! {
+                biased;
+                _ = &mut growing => panic!("two have the turn"),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        first.turn.end();
+        assert!(growing.await.unwrap());
     }
 }
