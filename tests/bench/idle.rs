@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::client::Client;
 use crate::measure::Figure;
 use crate::process::{Server, allow_files};
-use crate::rpc::echo_once;
+use crate::rpc::echo;
 
 const CONNECTIONS: usize = 10_000;
 
@@ -17,16 +17,16 @@ pub(crate) fn prepare() -> Result<()> {
 /// Resident bytes per connection: once all are open, and once each has had a reply, which may leave buffers behind.
 pub(crate) async fn run(server: &Server) -> Result<Vec<Figure>> {
     let mut first = Client::connect(server.addr).await?;
-    echo_once(&mut first).await?;
+    echo(&mut first, 0).await?;
     let before = server.resident_bytes()?;
     let mut clients = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
         clients.push(Client::connect(server.addr).await?);
     }
-    echo_once(&mut first).await?;
+    echo(&mut first, 0).await?;
     let open = server.resident_bytes()?;
     for client in &mut clients {
-        echo_once(client).await?;
+        echo(client, 0).await?;
     }
     let used = server.resident_bytes()?;
     let per_connection =

@@ -13,6 +13,8 @@ mod fanout;
 mod idle;
 mod measure;
 mod native;
+mod neighbour;
+mod noise;
 mod process;
 mod rpc;
 mod smoke;
@@ -65,6 +67,9 @@ struct Args {
     /// A folder with the example plugins as components; they are built when it is not given.
     #[arg(long)]
     plugins: Option<PathBuf>,
+    /// Let the server and the load share all cores.
+    #[arg(long)]
+    unpinned: bool,
     /// Be the native peer.
     #[arg(long, hide = true)]
     serve_native: Option<Variant>,
@@ -82,6 +87,8 @@ enum Scenario {
     Smoke,
     /// 200 connections talk while their plugin is replaced 1050 times; of wardroom alone
     Swap,
+    /// What a plugin that spins, hogs, floods or traps costs those of another one; of wardroom alone
+    Neighbour,
     /// rpc, fanout, idle
     All,
 }
@@ -116,20 +123,33 @@ fn run(args: &Args) -> Result<()> {
     if let Some(variant) = args.serve_native {
         return native::serve(variant);
     }
+    let is_pinned = args.scenario != Scenario::Smoke && !args.unpinned;
+    let cores = is_pinned.then(Cores::split).transpose()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    if matches!(args.scenario, Scenario::Swap | Scenario::Neighbour) {
+        let wardroom = Wardroom::find(args, &std::env::current_exe()?)?;
+        let (binary, plugins) = (&wardroom.binary, &wardroom.plugins);
+        if args.scenario == Scenario::Swap {
+            return runtime.block_on(swap::run(binary, plugins, cores.as_ref()));
+        }
+        let puppet = wardroom.build_puppet()?;
+        let measuring = neighbour::Measuring {
+            binary,
+            plugins,
+            puppet,
+            cores: cores.as_ref(),
+            time: Duration::from_secs(args.seconds),
+            rounds: args.rounds,
+        };
+        return runtime.block_on(measuring.run());
+    }
     let peers = args
         .peer
         .iter()
         .map(|name| Peer::find(name, args))
         .collect::<Result<Vec<_>>>()?;
-    let is_measured = args.scenario != Scenario::Smoke;
-    let cores = is_measured.then(Cores::split).transpose()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    if let (Scenario::Swap, Some(cores)) = (args.scenario, &cores) {
-        let wardroom = Wardroom::find(args, &std::env::current_exe()?)?;
-        return runtime.block_on(swap::run(&wardroom.binary, &wardroom.plugins, cores));
-    }
     for load in args.scenario.loads() {
         let mut table = Table::new(load.title());
         for _ in 0..args.rounds {
@@ -157,7 +177,7 @@ impl Scenario {
             Self::Fanout => fanouts.to_vec(),
             Self::Idle => vec![Load::Idle],
             Self::Smoke => vec![Load::Smoke],
-            Self::Swap => vec![],
+            Self::Swap | Self::Neighbour => vec![],
             Self::All => [&[Load::Rpc], &fanouts[..], &[Load::Idle]].concat(),
         }
     }
@@ -244,17 +264,30 @@ impl Wardroom {
             .plugins
             .clone()
             .unwrap_or_else(|| release.join("bench-plugins"));
+        let wardroom = Self { binary, plugins };
         if args.plugins.is_none() {
-            let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-            let status = Command::new(&binary)
-                .arg("build")
-                .arg(sources)
-                .arg("--out")
-                .arg(&plugins)
-                .status()?;
-            ensure!(status.success(), "`wardroom build` failed: {status}");
+            wardroom.build("../../plugins", &wardroom.plugins)?;
         }
-        Ok(Self { binary, plugins })
+        Ok(wardroom)
+    }
+
+    fn build(&self, sources: &str, out: &Path) -> Result<()> {
+        let status = Command::new(&self.binary)
+            .arg("build")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(sources))
+            .arg("--out")
+            .arg(out)
+            .status()?;
+        ensure!(status.success(), "`wardroom build` failed: {status}");
+        Ok(())
+    }
+
+    /// The fixture that misbehaves as it is told.
+    fn build_puppet(&self) -> Result<Vec<u8>> {
+        let release = self.binary.parent().context("the binary is in no folder")?;
+        let out = release.join("bench-guests");
+        self.build("../guests/puppet", &out)?;
+        Ok(std::fs::read(out.join("puppet.wasm"))?)
     }
 
     fn serve(&self) -> Result<Vec<String>> {

@@ -100,10 +100,21 @@ impl Server {
     }
 
     /// The same with its log, to be read by [`Self::logged`].
-    pub(crate) async fn start_logged(command: &[String], cores: &Cores) -> Result<Self> {
+    pub(crate) async fn start_logged(command: &[String], cores: Option<&Cores>) -> Result<Self> {
         let mut command = piped(command)?;
         command.stderr(Stdio::piped());
-        Self::await_ready(&mut command, Some(cores)).await
+        Self::await_ready(&mut command, cores).await
+    }
+
+    /// The same with its log in a file: for one that has much to say.
+    pub(crate) async fn start_logging_to(
+        log: fs::File,
+        command: &[String],
+        cores: Option<&Cores>,
+    ) -> Result<Self> {
+        let mut command = piped(command)?;
+        command.stderr(log);
+        Self::await_ready(&mut command, cores).await
     }
 
     async fn await_ready(command: &mut Command, cores: Option<&Cores>) -> Result<Self> {

@@ -83,18 +83,19 @@ fn check(text: &[u8], id: u64) -> Result<()> {
     Ok(())
 }
 
-/// The same once, for a server of which nothing is measured.
-pub(crate) async fn echo_once(client: &mut Client) -> Result<()> {
-    client.queue(&request(0));
+/// One request and its one reply.
+pub(crate) async fn echo(client: &mut Client, id: u64) -> Result<()> {
+    client.queue(&request(id));
     client.flush().await?;
     let mut replies = 0;
     while replies == 0 {
         client
             .receive(|text| {
                 replies += 1;
-                check(text, 0)
+                check(text, id)
             })
             .await?;
     }
+    ensure!(replies == 1, "{replies} replies to request {id}");
     Ok(())
 }

@@ -7,13 +7,13 @@ use crate::client::{Client, Incoming};
 use crate::fanout::{ROOM, join};
 use crate::measure::Figure;
 use crate::process::Server;
-use crate::rpc::echo_once;
+use crate::rpc::echo;
 
 /// One request, and one message from a member of a room to another.
 pub(crate) async fn run(server: &Server) -> Result<Vec<Figure>> {
     let mut alice = Client::connect(server.addr).await?;
     let mut bob = Client::connect(server.addr).await?;
-    echo_once(&mut alice).await?;
+    echo(&mut alice, 0).await?;
     join(&mut bob).await?;
     join(&mut alice).await?;
     let data = json!({ "from": "alice", "text": "hello" });

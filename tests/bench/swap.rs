@@ -69,7 +69,7 @@ impl Shared {
 }
 
 /// Measures and prints. `plugins` holds the components; they are copied.
-pub(crate) async fn run(wardroom: &Path, plugins: &Path, cores: &Cores) -> Result<()> {
+pub(crate) async fn run(wardroom: &Path, plugins: &Path, cores: Option<&Cores>) -> Result<()> {
     let folder = Folder::of(plugins)?;
     let mut server = Server::start_logged(&folder.serve(wardroom), cores).await?;
     let shared = Arc::new(Shared::default());

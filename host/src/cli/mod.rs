@@ -147,6 +147,10 @@ fn own_program() -> Option<PathBuf> {
     }
 }
 
+/// Threads of the runtime, also where there is one core: guests that run for long leave one of them to the others, and
+/// only the system can take the core from a guest within a tick, or within one long instruction.
+const THREADS_MIN: usize = 2;
+
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -155,7 +159,9 @@ pub fn main() -> ExitCode {
         return command.run();
     }
     start_log(&cli.command);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.max(THREADS_MIN))
         .enable_all()
         .build()
     {

@@ -90,6 +90,9 @@ impl Outbox {
 
     /// Queues the reply of a handler, also when closing was asked for meanwhile: a message is always answered.
     ///
+    /// For the connection's own task alone. It is not woken: it looks here before it waits, and who is woken while
+    /// it runs cannot yield to the others.
+    ///
     /// # Errors
     /// [`Refused`], when the client does not read.
     pub fn push_reply(&self, frame: Bytes) -> Result<(), Refused> {
@@ -97,9 +100,7 @@ impl Outbox {
         if state.overflowed.is_some() {
             return Err(Refused::Closing);
         }
-        let result = state.queue(frame, self.bytes_max, self.messages_max);
-        wake(state);
-        result
+        state.queue(frame, self.bytes_max, self.messages_max)
     }
 
     /// Asks for the connection to be closed once all that is queued has been written. The first reason stands.
@@ -252,6 +253,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+
     use super::*;
 
     fn outbox(bytes_max: usize, messages_max: usize) -> Outbox {
@@ -278,6 +283,27 @@ mod tests {
             Some((Taken::Frames, vec!["a".into(), "b".into()]))
         );
         assert_eq!(take(&outbox), None);
+    }
+
+    #[test]
+    fn a_push_wakes_who_waits_and_the_own_reply_does_not() {
+        #[derive(Default)]
+        struct Woken(AtomicBool);
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(Arc::clone(&woken));
+        let outbox = Outbox::new(10, 10);
+        let mut batch = VecDeque::new();
+        let waiting = outbox.poll_take(&mut Context::from_waker(&waker), &mut batch);
+        assert!(waiting.is_pending());
+        outbox.push_reply("a".into()).unwrap();
+        assert!(!woken.0.load(Ordering::Relaxed));
+        outbox.push("b".into()).unwrap();
+        assert!(woken.0.load(Ordering::Relaxed));
     }
 
     #[test]

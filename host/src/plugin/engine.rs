@@ -131,13 +131,17 @@ impl Engine {
         self.lanes.run(load).await
     }
 
+    /// For one instance.
+    pub(super) fn turn(&self) -> Turn {
+        Turn::new(Arc::clone(&self.long_running))
+    }
+
     /// A store whose guest yields on every tick, and traps at the end of its budget.
     pub(super) fn store(&self, state: State) -> Store<State> {
         let mut store = Store::new(&self.engine, state);
-        store.limiter(|state| &mut state.memory);
+        store.limiter_async(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.host_call_bytes_max);
-        let turn = Turn::new(Arc::clone(&self.long_running));
-        store.data_mut().turn = Some(turn.clone());
+        let turn = store.data().turn.clone();
         store.epoch_deadline_callback(move |context| {
             if context.data().meter.is_exhausted() {
                 return Err(OutOfCpu.into());

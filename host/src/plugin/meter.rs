@@ -157,13 +157,19 @@ impl Turn {
 
     /// Ends this turn and waits for the next.
     pub(super) async fn next(self) {
-        self.end();
         // A permit may be free at once, and others want the thread all the same. Tokio's own yield puts the task
-        // behind them; wasmtime's is polled again at once (wasmtime#10667).
+        // behind them, and has tokio look at the sockets first; wasmtime's is polled again at once (wasmtime#10667).
         tokio::task::yield_now().await;
+        // Only then: whoever waits for the permit would go before all of them, and a round of turns would pass as one.
+        self.end();
         if let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
             *self.held.lock() = Some(permit);
         }
+    }
+
+    /// Whether it has a permit.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.lock().is_some()
     }
 
     /// Gives the permit back, if it holds one.
@@ -174,6 +180,8 @@ impl Turn {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     const MAX: Duration = Duration::from_millis(20);
@@ -187,6 +195,31 @@ mod tests {
         assert!(!meter.is_exhausted());
         meter.pause();
         assert!(!meter.is_exhausted());
+    }
+
+    /// Others here is a task that yields as sockets do: it is looked at when nobody else can run.
+    #[tokio::test]
+    async fn others_go_on_after_each_turn() {
+        const TURNS: usize = 100;
+        let permits = Arc::new(Semaphore::new(1));
+        let turns = Arc::new(AtomicUsize::new(0));
+        for _ in 0..4 {
+            let turn = Turn::new(Arc::clone(&permits));
+            let turns = Arc::clone(&turns);
+            tokio::spawn(async move {
+                loop {
+                    turn.clone().next().await;
+                    turns.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let mut before = 0;
+        while before < TURNS {
+            tokio::task::yield_now().await;
+            let now = turns.load(Ordering::Relaxed);
+            assert!(now - before <= 1, "{} turns at once", now - before);
+            before = now;
+        }
     }
 
     #[test]

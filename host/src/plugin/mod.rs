@@ -17,6 +17,7 @@ mod host;
 mod lanes;
 mod loader;
 mod manifest;
+mod memory;
 mod meter;
 mod pool;
 mod quote;

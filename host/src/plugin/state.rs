@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 
 use super::engine::Engine;
 use super::guest_log::GuestLog;
+use super::memory::Memory;
 use super::meter::{Meter, Turn};
-use crate::config::{Limit, Limits};
+use crate::config::Limits;
 use crate::hub::{Connection, Hub, Request};
 use crate::metrics::Metrics;
 use crate::protocol::Message;
@@ -22,8 +21,7 @@ pub(super) struct State {
     pub(super) log: GuestLog,
     pub(super) memory: Memory,
     pub(super) meter: Arc<Meter>,
-    /// Set by the engine with the store.
-    pub(super) turn: Option<Turn>,
+    pub(super) turn: Turn,
     /// What the plugin is being called for; `None` while it is instantiated and described.
     pub(super) event: Option<Event>,
     wasi: WasiCtx,
@@ -44,7 +42,9 @@ impl State {
             .build();
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles_max);
-        let memory = Memory::new(engine);
+        let turn = engine.turn();
+        let all = Arc::clone(&engine.instances_memory);
+        let memory = Memory::new(&limits, metrics.clone(), all, turn.clone());
         let meter = Arc::new(Meter::new());
         Self {
             limits,
@@ -52,7 +52,7 @@ impl State {
             log,
             memory,
             meter,
-            turn: None,
+            turn,
             event: None,
             wasi,
             table,
@@ -70,9 +70,7 @@ impl State {
     pub(super) fn end(&mut self) {
         self.event = None;
         self.log.end();
-        if let Some(turn) = &self.turn {
-            turn.end();
-        }
+        self.turn.end();
     }
 }
 
@@ -163,98 +161,5 @@ impl Event {
                 &connection.request
             }
         }
-    }
-}
-
-/// How far an instance may grow. Growing beyond fails in the guest, which is its own business.
-#[derive(Debug)]
-pub(super) struct Memory {
-    bytes: usize,
-    bytes_max: usize,
-    /// Of all instances of the host.
-    all: Arc<AtomicUsize>,
-    all_max: usize,
-    table_elements_max: usize,
-    metrics: Metrics,
-    /// There was no more for all of them together.
-    is_short: bool,
-}
-
-impl Memory {
-    fn new(engine: &Engine) -> Self {
-        let limits = &engine.limits;
-        Self {
-            bytes: 0,
-            bytes_max: limits.memory_bytes_max,
-            all: Arc::clone(&engine.instances_memory),
-            all_max: limits.instances_memory_max,
-            table_elements_max: limits.table_elements_max,
-            metrics: engine.metrics.clone(),
-            is_short: false,
-        }
-    }
-
-    /// Of linear memory, now.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Whether it was refused memory because all instances together had as much as they may.
-    pub(super) fn is_short(&self) -> bool {
-        self.is_short
-    }
-
-    /// Takes so many more bytes of what all instances may have.
-    fn take(&mut self, more: usize) -> bool {
-        let take = |all: usize| all.checked_add(more).filter(|all| *all <= self.all_max);
-        let taken = self
-            .all
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.is_ok()
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
-impl ResourceLimiter for Memory {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        // Memories of one instance are as good as one memory.
-        let more = desired.saturating_sub(current);
-        if self.bytes.saturating_add(more) > self.bytes_max {
-            self.metrics.reached(Limit::MemoryBytesMax);
-            return Ok(false);
-        }
-        if !self.take(more) {
-            self.is_short = true;
-            // An instance that cannot even begin is counted by the event that needed it.
-            if current > 0 {
-                self.metrics.reached(Limit::InstancesMemoryMax);
-            }
-            return Ok(false);
-        }
-        self.bytes += more;
-        Ok(true)
-    }
-
-    fn table_growing(
-        &mut self,
-        _: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let allowed = desired <= self.table_elements_max;
-        if !allowed {
-            self.metrics.reached(Limit::TableElementsMax);
-        }
-        Ok(allowed)
     }
 }

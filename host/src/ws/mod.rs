@@ -4,6 +4,7 @@
 
 mod end;
 mod heartbeat;
+mod share;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use crate::protocol::{Close, CloseCode};
 use crate::tenant::{RoutesUsed, Tenant};
 use end::End;
 use heartbeat::Heartbeat;
+use share::Share;
 use socket::{Incoming, Socket};
 
 /// What a connection keeps from its beginning to its end, beside its size limits.
@@ -73,7 +75,9 @@ pub async fn serve<S>(
             if settings.stopping.is_cancelled() {
                 outbox.close(Close::restarting(settings.drain.as_millis()));
             }
-            messages(&mut socket, tenant, &connection).await
+            let share = Share::new();
+            let messages = messages(&mut socket, tenant, &connection, &share);
+            share.watch(messages).await
         }
     };
 
@@ -105,7 +109,12 @@ fn count_end(tenant: &Tenant, outbox: &Outbox, close: &Close, heard: bool) {
 }
 
 /// Handles messages until the connection ends.
-async fn messages<S>(socket: &mut Socket<S>, tenant: &Tenant, connection: &Arc<Connection>) -> End
+async fn messages<S>(
+    socket: &mut Socket<S>,
+    tenant: &Tenant,
+    connection: &Arc<Connection>,
+    share: &Share,
+) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -113,7 +122,17 @@ where
     let mut used = RoutesUsed::default();
     let mut malformed = MalformedCount::new();
     loop {
-        let answer = match socket.next(outbox).await {
+        let is_used = share.is_used();
+        if is_used {
+            // What was answered so far need not wait for the others.
+            socket.uncork();
+        }
+        let incoming = socket.next(outbox).await;
+        // Not after a wait: they have had the thread.
+        if is_used && share.is_used() {
+            tokio::task::yield_now().await;
+        }
+        let answer = match incoming {
             Ok(Incoming::Text(frame)) => {
                 tenant.metrics.received();
                 socket

@@ -107,6 +107,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         poll_fn(|context| self.poll_next(context, outbox)).await
     }
 
+    /// Has the next [`Self::next`] write what the outbox holds before it reads.
+    pub(super) fn uncork(&mut self) {
+        self.corked = CORKED_MESSAGES_MAX;
+    }
+
     fn poll_next(
         &mut self,
         context: &mut Context<'_>,
@@ -277,10 +282,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// What is queued, the close frame, and then the client's.
     async fn close_orderly(&mut self, outbox: &Outbox) -> Result<(), Error> {
         poll_fn(|context| self.poll_drain(context, outbox)).await?;
-        let close = outbox.closing().unwrap_or(Close {
-            code: CloseCode::Normal as u16,
-            reason: String::new(),
-        });
+        let normal = || Close::new(CloseCode::Normal, "");
+        let close = outbox.closing().unwrap_or_else(normal);
         self.stream.close(Some(frame_of(&close))).await?;
         while let Some(message) =
             poll_fn(|context| Pin::new(&mut self.stream).poll_next(context)).await

@@ -113,6 +113,36 @@ async fn a_client_that_talks_is_not_pinged() {
     }
 }
 
+/// In real time: how long a connection may have the thread is not a matter of timers.
+#[tokio::test]
+async fn a_client_that_never_stops_sending_leaves_the_thread_to_others() {
+    const MESSAGES: usize = 20_000;
+    let (mut client, _task, tenant) = connect(4 << 20, Limits::default()).await;
+    for _ in 0..MESSAGES {
+        let text = r#"{"event":"e","path":"/"}"#;
+        client.feed(Message::text(text)).await.unwrap();
+    }
+    client.flush().await.unwrap();
+    let (mut received, mut most) = (0, 0);
+    while received < MESSAGES as u64 {
+        tokio::task::yield_now().await;
+        let now = received_by(&tenant);
+        most = most.max(now - received);
+        received = now;
+    }
+    // It is some tens; without a share of the thread it is thousands.
+    assert!(most < 1000, "{most} messages at once");
+}
+
+/// Messages that the tenant's metrics have counted.
+fn received_by(tenant: &Tenant) -> u64 {
+    let text = tenant.metrics.render();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("wardroom_messages_received_total "));
+    line.map_or(0, |count| count.parse().unwrap())
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_dead_client_is_closed_with_1001() {
     // Its end is open, and nobody reads there: the ping stays unanswered.

@@ -29,6 +29,7 @@ pub fn run(word: &str, step: &Value) -> Option<Value> {
         "recurse" => json!(recurse(count)),
         "hold" => hold(count),
         "hog" => hog(),
+        "fill" => fill(count),
         "free" => {
             HELD.with_borrow_mut(Vec::clear);
             json!("ok")
@@ -113,6 +114,18 @@ fn random_bytes(count: u64) -> Value {
     let mut bytes = vec![0; count as usize];
     // SAFETY: the buffer has the length.
     json!(unsafe { getentropy(bytes.as_mut_ptr(), bytes.len()) })
+}
+
+/// Allocates so many MiB and writes to all of them, at one stroke; keeps none.
+fn fill(mebibytes: u64) -> Value {
+    let mut block = Vec::new();
+    let bytes = (mebibytes << 20) as usize;
+    if block.try_reserve_exact(bytes).is_err() {
+        return json!("refused");
+    }
+    block.resize(bytes, 1u8);
+    black_box(&block);
+    json!("ok")
 }
 
 /// What of the machine can be seen from inside: nothing.

@@ -1,0 +1,233 @@
+//! `neighbour`: what the clients of one plugin notice of another one, on the same host, that spins, hogs memory,
+//! floods or traps as much as it can: how long their requests take, and how many they get answered.
+
+use std::fs::{self, File};
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::client::Client;
+use crate::noise::{self, Noise, Tally};
+use crate::process::{Cores, Server, allow_files};
+use crate::rpc::echo;
+
+/// Where latency is measured, so many connections send a request each at this interval: 1000 a second.
+const TALKING: usize = 100;
+const REQUEST_INTERVAL: Duration = Duration::from_millis(100);
+/// Where throughput is measured, so many have a request in flight each.
+const ASKING: usize = 20;
+/// The noise makes itself heard, instances are made, buffers grow.
+const WARM_UP: Duration = Duration::from_millis(500);
+/// Beside the measured time.
+const REPLY_MAX: Duration = Duration::from_secs(10);
+/// The members of the noisy room, and some more.
+const FILES: u64 = 1500;
+
+/// What is measured, and with what.
+#[derive(Debug)]
+pub(crate) struct Measuring<'a> {
+    pub(crate) binary: &'a Path,
+    /// The example plugins.
+    pub(crate) plugins: &'a Path,
+    /// The guest fixture of that name.
+    pub(crate) puppet: Vec<u8>,
+    pub(crate) cores: Option<&'a Cores>,
+    /// For which latency is measured beside each noise in each round, and then throughput.
+    pub(crate) time: Duration,
+    /// How often noises and their baseline take turns, so that all meet the same noise of the machine.
+    pub(crate) rounds: usize,
+}
+
+/// What was measured beside one noise.
+#[derive(Debug, Default)]
+struct Row {
+    /// In microseconds.
+    latencies: Vec<u32>,
+    requests: u64,
+    /// For which requests were sent as fast as they were answered.
+    time: Duration,
+    noise: Tally,
+}
+
+impl Measuring<'_> {
+    /// Measures and prints: with a quarantine that never begins, which would protect others but hide what is to be
+    /// seen, and with the default one.
+    pub(crate) async fn run(self) -> Result<()> {
+        allow_files(FILES)?;
+        self.table(
+            "no quarantine",
+            "[limits]\nfailures_in_row_max = 4_000_000_000\n",
+            &Noise::ALL,
+        )
+        .await?;
+        self.table("default quarantine", "", &[Noise::Spin, Noise::Trap])
+            .await
+    }
+
+    async fn table(&self, title: &str, limits: &str, noises: &[Noise]) -> Result<()> {
+        let folder = self.folder(limits)?;
+        let log = File::create(folder.path().join("log"))?;
+        let server = Server::start_logging_to(log, &self.serve(folder.path()), self.cores).await?;
+        let beside: Vec<_> = [None]
+            .into_iter()
+            .chain(noises.iter().copied().map(Some))
+            .collect();
+        let mut rows: Vec<_> = beside.iter().map(|_| Row::default()).collect();
+        for _ in 0..self.rounds {
+            for (noise, row) in beside.iter().zip(&mut rows) {
+                let measured = self.measure(server.addr, *noise, row).await;
+                measured.with_context(|| {
+                    format!("{title}, beside {}", noise.map_or("nothing", Noise::name))
+                })?;
+            }
+        }
+        print(title, &beside, &mut rows)
+    }
+
+    /// Plugins and configuration.
+    fn folder(&self, limits: &str) -> Result<TempDir> {
+        let folder = TempDir::new()?;
+        let plugins = folder.path().join("plugins");
+        fs::create_dir(&plugins)?;
+        fs::copy(self.plugins.join("echo.wasm"), plugins.join("echo.wasm"))?;
+        fs::write(
+            plugins.join("noisy.wasm"),
+            noise::plugin(self.puppet.clone())?,
+        )?;
+        fs::write(folder.path().join("wardroom.toml"), limits)?;
+        Ok(folder)
+    }
+
+    fn serve(&self, folder: &Path) -> Vec<String> {
+        let text = |path: &Path| path.display().to_string();
+        let mut command = vec![text(self.binary)];
+        command.extend(["serve", "--listen", "127.0.0.1:0"].map(str::to_owned));
+        command.extend([
+            "--plugins".to_owned(),
+            text(&folder.join("plugins")),
+            "--config".to_owned(),
+            text(&folder.join("wardroom.toml")),
+        ]);
+        command
+    }
+
+    /// One turn beside one noise.
+    async fn measure(&self, addr: SocketAddr, noise: Option<Noise>, row: &mut Row) -> Result<()> {
+        let noise = match noise {
+            Some(noise) => Some(noise::Running::start(noise, addr).await?),
+            None => None,
+        };
+        sleep(WARM_UP).await;
+        let end = Instant::now() + self.time;
+        for latencies in all(TALKING, |number| at_intervals(addr, number, end), self.time).await? {
+            row.latencies.extend(latencies);
+        }
+        let start = Instant::now();
+        let end = start + self.time;
+        let requests = all(ASKING, |_| back_to_back(addr, end), self.time).await?;
+        row.requests += requests.iter().sum::<u64>();
+        row.time += start.elapsed();
+        if let Some(noise) = noise {
+            row.noise.add(&noise.stop()?);
+        }
+        Ok(())
+    }
+}
+
+/// Runs so many connections, each for so long.
+async fn all<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+    count: usize,
+    connection: impl Fn(usize) -> F,
+    time: Duration,
+) -> Result<Vec<T>> {
+    let mut running = JoinSet::new();
+    for number in 0..count {
+        running.spawn(connection(number));
+    }
+    let mut results = Vec::new();
+    let ending = async {
+        while let Some(ended) = running.join_next().await {
+            results.push(ended??);
+        }
+        anyhow::Ok(())
+    };
+    timeout(time + REPLY_MAX, ending)
+        .await
+        .context("a request was not answered")??;
+    Ok(results)
+}
+
+/// One connection that sends a request when it is time for one; returns how long each took. What has to wait for the
+/// reply to the one before takes from when it was due.
+async fn at_intervals(addr: SocketAddr, number: usize, end: Instant) -> Result<Vec<u32>> {
+    let mut client = Client::connect(addr).await?;
+    let mut latencies = Vec::new();
+    // Not all at the same moment.
+    let mut due = Instant::now() + REQUEST_INTERVAL.mul_f64(number as f64 / TALKING as f64);
+    while due < end {
+        let mut start = due;
+        if let Some(left) = due.checked_duration_since(Instant::now()) {
+            sleep(left).await;
+            start = Instant::now();
+        }
+        echo(&mut client, latencies.len() as u64).await?;
+        latencies.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
+        due += REQUEST_INTERVAL;
+    }
+    Ok(latencies)
+}
+
+/// One connection that sends a request for each reply; returns how many there were.
+async fn back_to_back(addr: SocketAddr, end: Instant) -> Result<u64> {
+    let mut client = Client::connect(addr).await?;
+    let mut requests = 0;
+    while Instant::now() < end {
+        echo(&mut client, requests).await?;
+        requests += 1;
+    }
+    Ok(requests)
+}
+
+fn print(title: &str, beside: &[Option<Noise>], rows: &mut [Row]) -> Result<()> {
+    let mut out = stdout().lock();
+    writeln!(
+        out,
+        "\nneighbour, {title}: echo beside another plugin, each request with one reply"
+    )?;
+    writeln!(
+        out,
+        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>12}{:>8}  the other's answers",
+        "it", "requests", "p50 ms", "p99 ms", "max ms", "p99 +ms", "ratio", "requests/s", "ratio"
+    )?;
+    let mut baseline = None;
+    for (noise, row) in beside.iter().zip(rows) {
+        row.latencies.sort_unstable();
+        let latencies = &row.latencies;
+        let at = |share: f64| {
+            let place =
+                ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
+            f64::from(latencies.get(place).copied().unwrap_or_default()) / 1e3
+        };
+        let (p99, rate) = (at(0.99), row.requests as f64 / row.time.as_secs_f64());
+        let (base_p99, base_rate) = *baseline.get_or_insert((p99, rate));
+        writeln!(
+            out,
+            "{:<16}{:>10}{:>10.2}{p99:>10.2}{:>10.2}{:>10.2}{:>10.2}{rate:>12.0}{:>8.2}  {}",
+            noise.map_or("is silent", Noise::name),
+            latencies.len(),
+            at(0.5),
+            at(1.0),
+            p99 - base_p99,
+            p99 / base_p99,
+            rate / base_rate,
+            row.noise
+        )?;
+    }
+    Ok(())
+}
