@@ -111,15 +111,14 @@ impl Noise {
 
     /// Whether README.md promises this answer: an error of this code, or a reply with this data.
     fn is_promised(self, code: Option<u64>, data: &Value) -> bool {
+        let number = |place: &str| data.pointer(place).and_then(Value::as_u64);
         match self {
             // Its quarantine is 503.
             Self::Spin => matches!(code, Some(503 | 504)),
             Self::Trap => matches!(code, Some(500 | 503)),
             // On a busy machine, or with so many members, it may take more than an event's CPU time.
-            Self::Hog => {
-                code == Some(504) || (data[0] == "ok" && data[1]["held"].as_u64() >= Some(56))
-            }
-            Self::Push | Self::Room => code == Some(504) || data[0]["ok"] == PUSHES,
+            Self::Hog => code == Some(504) || (data[0] == "ok" && number("/1/held") >= Some(56)),
+            Self::Push | Self::Room => code == Some(504) || number("/0/ok") == Some(PUSHES),
             Self::Flood => data[0] == 1,
         }
     }
@@ -174,13 +173,14 @@ impl Running {
             addr,
             stopping: Arc::clone(&stopping),
         };
-        let thread = std::thread::spawn(move || {
+        let name = std::thread::Builder::new().name("noise".to_owned());
+        let thread = name.spawn(move || {
             setpriority_process(None, NICENESS)?;
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
             runtime.block_on(clients.run(ready))
-        });
+        })?;
         // If it does not come, the thread has ended, and says why when it is joined.
         let _ = is_ready.await;
         Ok(Self { stopping, thread })
