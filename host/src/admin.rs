@@ -38,7 +38,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// Has the host read its configuration and its plugins anew.
 pub type Reload = dyn Fn() -> BoxFuture<'static, Result<Refreshed, ReloadError>> + Send + Sync;
 
-/// Answers on a listener for as long as it is polled.
+/// Answers on a listener for as long as it is polled, to those who present the configured token; `token` for as long as
+/// none is configured.
 pub async fn serve(host: Arc<Host>, listener: TcpListener, token: Token, reload: Box<Reload>) {
     let admin = Arc::new(Admin {
         host,
@@ -68,6 +69,7 @@ pub async fn serve(host: Arc<Host>, listener: TcpListener, token: Token, reload:
 
 struct Admin {
     host: Arc<Host>,
+    /// For as long as none is configured.
     token: Token,
     reload: Box<Reload>,
 }
@@ -98,7 +100,7 @@ impl Admin {
         if !is_for_us(&request.headers) {
             return Answer::error(421, "the Host header must be an IP address or localhost");
         }
-        if !self.token.is_in(&request.headers) {
+        if !self.is_allowed(&request.headers) {
             return Answer::unauthorised();
         }
         match (&request.method, path) {
@@ -108,6 +110,14 @@ impl Admin {
             (_, "/metrics" | "/api/plugins") => Answer::wrong_method("GET"),
             (_, "/api/reload") => Answer::wrong_method("POST"),
             _ => Answer::error(404, "there is no such resource"),
+        }
+    }
+
+    /// Whether a request carries the token: the one of the configuration as it is now.
+    fn is_allowed(&self, headers: &HeaderMap) -> bool {
+        match &self.host.config().admin_token {
+            Some(secret) => Token::new(secret.expose()).is_in(headers),
+            None => self.token.is_in(headers),
         }
     }
 

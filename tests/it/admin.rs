@@ -24,6 +24,11 @@ struct Host {
 
 impl Host {
     async fn start(more: &[(&str, &str)]) -> Self {
+        Self::start_in("", more).await
+    }
+
+    /// With this in its file.
+    async fn start_in(configuration: &str, more: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().unwrap();
         puppet("1").write(folder.path());
         let plugins = folder.path().to_str().unwrap();
@@ -38,7 +43,7 @@ impl Host {
         ];
         let built = env!("CARGO_BIN_EXE_wardroom-tested");
         let home = TempDir::new().unwrap();
-        std::fs::write(home.path().join("wardroom.toml"), "").unwrap();
+        std::fs::write(home.path().join("wardroom.toml"), configuration).unwrap();
         let mut invocation = Invocation::new(built, &arguments).within(home.path());
         for (name, value) in more {
             invocation = invocation.with(name, value);
@@ -229,6 +234,23 @@ async fn a_reload_reads_the_configuration_as_well() {
     let reason = said["problems"][0]["reason"].as_str().unwrap();
     assert!(reason.contains("not WebAssembly"), "{said}");
     old.run("/do", json!([])).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reload_changes_the_token() {
+    let host = Host::start_in("admin_token = \"b2xk\"", &[]).await;
+    let with = async |token: &str| {
+        let bearer = format!("Bearer {token}");
+        let answer = host.ask_as("POST", "/api/reload", "127.0.0.1", &bearer);
+        answer.await.status
+    };
+    assert_eq!((with("b2xk").await, with(TOKEN).await), (200, 401));
+    host.configure(&format!("admin_token = \"{TOKEN}\""));
+    assert_eq!((with("b2xk").await, with("b2xk").await), (200, 401));
+    assert_eq!(with(TOKEN).await, 200);
+    // Without one nobody gets in: the one that would have been made up was never said.
+    host.configure("");
+    assert_eq!((with(TOKEN).await, with(TOKEN).await), (200, 401));
 }
 
 #[tokio::test]

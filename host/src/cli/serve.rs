@@ -77,16 +77,12 @@ impl Admin {
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {address} for the admin listener; choose another address with --admin")
         })?;
-        let token = match &config.admin_token {
-            Some(secret) => Token::new(secret.expose()),
-            None => {
-                let token = Token::random();
-                // Once, and not in the log, which may be kept where others read it.
-                let text = format!("admin token, for this run only: {}", token.expose());
-                writeln!(std::io::stderr(), "{text}")?;
-                token
-            }
-        };
+        let token = Token::random();
+        if config.admin_token.is_none() {
+            // Once, and not in the log, which may be kept where others read it.
+            let text = format!("admin token, for this run only: {}", token.expose());
+            writeln!(std::io::stderr(), "{text}")?;
+        }
         Ok(Some(Self { listener, token }))
     }
 

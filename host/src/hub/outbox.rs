@@ -296,7 +296,7 @@ mod tests {
         }
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(Arc::clone(&woken));
-        let outbox = Outbox::new(10, 10);
+        let outbox = outbox(10, 10);
         let mut batch = VecDeque::new();
         let waiting = outbox.poll_take(&mut Context::from_waker(&waker), &mut batch);
         assert!(waiting.is_pending());
