@@ -249,3 +249,28 @@ async fn handles_max() {
     };
     assert!(enough > 0 && refused == 0, "{enough} handles, {refused}");
 }
+
+#[tokio::test]
+async fn what_a_broadcast_costs_is_charged_to_its_event() {
+    const MEMBERS: usize = 100;
+    let server = TestServer::start(&[puppet()], |config| {
+        config.limits.event_cpu_max = Duration::from_millis(10);
+    })
+    .unwrap();
+    let mut members = Vec::new();
+    for number in 0..MEMBERS {
+        let mut member = server.connect(&format!("member {number}")).await.unwrap();
+        member.run("/do", json!([["join", "/r"]])).await.unwrap();
+        members.push(member);
+    }
+    let mut sender = server.connect("sender").await.unwrap();
+    let push = || json!(["broadcast", "e", null, "/r"]);
+    let reply = sender.run("/do", json!([push()])).await.unwrap();
+    assert_eq!(reply, json!(["ok"]));
+    // As many as an event may cause: a hundred thousand deliveries, and ten milliseconds.
+    let script = json!([["repeat", 1_000, push()]]);
+    let reply = sender.run("/do", script).await.unwrap();
+    assert_eq!(reply["error"]["code"], 504, "{reply}");
+    assert_eq!(server.reached(Limit::PushesPerEventMax), 0);
+    assert!(server.reached(Limit::EventCpuMax) >= 1);
+}
