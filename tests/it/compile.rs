@@ -148,7 +148,8 @@ async fn those_who_are_connected_are_answered_meanwhile() {
     let mut answers = 0;
     while !loading.is_finished() {
         let reply = client.request("echo", "/echo", json!(answers)).await;
-        assert_eq!(reply.unwrap()["data"], answers);
+        let reply = reply.unwrap();
+        assert_eq!(reply["data"], answers, "{reply}");
         answers += 1;
     }
     assert!(answers >= 10, "{answers} in two seconds");

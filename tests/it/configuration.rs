@@ -346,7 +346,8 @@ async fn a_broken_or_missing_file_changes_nothing() {
         .await
         .unwrap();
     old.send(large(10)).await.unwrap();
-    assert!(old.receive_json().await.unwrap()["data"].is_array());
+    let reply = old.receive_json().await.unwrap();
+    assert!(reply["data"].is_array(), "{reply}");
     let mut new = program.connect("new").await.unwrap();
     new.send(large(2_000)).await.unwrap();
     assert_eq!(new.receive_close().await.unwrap().code, Some(1009));
