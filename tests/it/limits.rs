@@ -194,6 +194,9 @@ async fn table_elements_max() {
     client.barrier().await.unwrap();
     server.logged(&["puppet.wasm", "table"]).await.unwrap();
     assert_eq!(server.reached(Limit::TableElementsMax), 1);
+    // Another test has compiled it before, or this one; in either case it is not thrown away for that.
+    let anew = server.log.lines_with(&["compiled anew"]);
+    assert!(anew.is_empty(), "{anew:?}");
     let server = TestServer::start(&[puppet()], |config| {
         config.limits.table_elements_max = 2_000
     })

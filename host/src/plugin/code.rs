@@ -134,14 +134,14 @@ impl Engine {
         &self,
         cache: &Arc<Cache>,
         component: &Arc<Vec<u8>>,
-    ) -> Result<(Key, Option<Code>), CompileError> {
+    ) -> Result<(Key, Option<Code>), LoadError> {
         let (engine, cache) = (self.engine.clone(), Arc::clone(cache));
         let component = Arc::clone(component);
         blocking(move || {
             let began = Instant::now();
             let key = Key::of(&engine, &component);
             let Some((artefact, facts)) = cache.get(&key) else {
-                return (key, None);
+                return Ok((key, None));
             };
             match artefact.load(&engine) {
                 Ok(component) => {
@@ -151,15 +151,20 @@ impl Engine {
                         news: None,
                         entry: Some(Entry::Old(key.clone(), Box::new(facts))),
                     };
-                    (key, Some(code))
+                    Ok((key, Some(code)))
                 }
                 Err(error) => {
+                    let unfit = LoadError::unfit(&error);
+                    // Compiled anew it would be as large.
+                    if unfit.limit().is_some() {
+                        return Err(unfit);
+                    }
                     cache.forget(&key, &format!("{error:#}"));
-                    (key, None)
+                    Ok((key, None))
                 }
             }
         })
-        .await
+        .await?
     }
 
     /// Puts into the cache what is not there yet. Also of a plugin that is refused after it was compiled: it would be
