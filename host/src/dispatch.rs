@@ -60,26 +60,18 @@ pub async fn message(
         Ok(Ok(data)) => data,
         Ok(Err(refusal)) => {
             let error = ErrorReply::new(refusal.code, refusal.message);
-            return bounded(
-                tenant,
-                message.id(),
-                plugin.limits().reply_bytes_max,
-                |id| encode_error(id, &error),
-            );
+            return bounded(tenant, plugin, message.id(), |id| encode_error(id, &error));
         }
         Err(error) => {
             return answer_error(message.id(), &client_error(plugin, message.event(), &error));
         }
     };
     match data.as_deref().map(check_json).transpose() {
-        Ok(data) => bounded(
-            tenant,
-            message.id(),
-            plugin.limits().reply_bytes_max,
-            |id| encode_reply(id, data),
-        ),
+        Ok(data) => bounded(tenant, plugin, message.id(), |id| encode_reply(id, data)),
         Err(error) => {
-            tracing::error!(plugin = plugin.manifest.name, event = message.event(), %error, "the reply is invalid");
+            if plugin.admits_log_line() {
+                tracing::error!(plugin = plugin.manifest.name, event = message.event(), %error, "the reply is invalid");
+            }
             answer_error(message.id(), &ErrorReply::INTERNAL)
         }
     }
@@ -103,18 +95,18 @@ fn answer_error(id: Option<&str>, error: &ErrorReply) -> Answer {
 /// The reply, unless it is too large for the client.
 fn bounded(
     tenant: &Tenant,
+    plugin: &Plugin,
     id: Option<&str>,
-    bytes_max: usize,
     encode: impl FnOnce(&str) -> Bytes,
 ) -> Answer {
     let Some(id) = id else { return Answer::Silence };
     let frame = encode(id);
-    if frame.len() > bytes_max {
+    if frame.len() > plugin.limits().reply_bytes_max {
         tenant.metrics.reached(Limit::ReplyBytesMax);
-        tracing::warn!(
-            bytes = frame.len(),
-            "the reply is too large (reply_bytes_max)"
-        );
+        if plugin.admits_log_line() {
+            let (plugin, bytes) = (&plugin.manifest.name, frame.len());
+            tracing::warn!(plugin, bytes, "the reply is too large (reply_bytes_max)");
+        }
         return answer_error(Some(id), &ErrorReply::REPLY_TOO_LARGE);
     }
     Answer::Reply(frame)
@@ -122,21 +114,22 @@ fn bounded(
 
 /// What a client learns of a failure; the log learns the cause.
 fn client_error(plugin: &Plugin, event: &str, error: &CallError) -> ErrorReply {
-    let plugin = &plugin.manifest.name;
-    match error {
-        CallError::Unavailable { .. } => {
-            tracing::warn!(plugin, event, %error, "event not handled");
-            ErrorReply::UNAVAILABLE
-        }
-        CallError::TimedOut(_) => {
-            tracing::warn!(plugin, event, %error, "event ended");
-            ErrorReply::TIMED_OUT
-        }
-        CallError::Failed(_) => {
-            tracing::error!(plugin, event, %error, "event failed");
-            ErrorReply::INTERNAL
+    let reply = match error {
+        CallError::Unavailable { .. } => ErrorReply::UNAVAILABLE,
+        CallError::TimedOut(_) => ErrorReply::TIMED_OUT,
+        CallError::Failed(_) => ErrorReply::INTERNAL,
+    };
+    if plugin.admits_log_line() {
+        let plugin = &plugin.manifest.name;
+        match error {
+            CallError::Unavailable { .. } => {
+                tracing::warn!(plugin, event, %error, "event not handled");
+            }
+            CallError::TimedOut(_) => tracing::warn!(plugin, event, %error, "event ended"),
+            CallError::Failed(_) => tracing::error!(plugin, event, %error, "event failed"),
         }
     }
+    reply
 }
 
 /// An upgrade that is refused: an HTTP answer.

@@ -15,6 +15,7 @@ pub mod hub;
 pub mod metrics;
 pub mod plugin;
 pub mod protocol;
+pub mod rate;
 pub mod server;
 pub mod tenant;
 pub mod ws;

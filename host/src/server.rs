@@ -1,7 +1,6 @@
 //! The host, put together: the engine, the tenant, the listener; and taken apart again in order.
 
 mod admission;
-mod bucket;
 mod drain;
 mod http;
 mod live;
@@ -295,7 +294,7 @@ impl Host {
                 let interval = (idle_max / 4).clamp(RETIRE_INTERVAL_MIN, RETIRE_INTERVAL_MAX);
                 tokio::time::sleep(interval).await;
                 for plugin in self.tenant.plugins().plugins() {
-                    plugin.retire_idle();
+                    plugin.keep_house();
                 }
                 self.tenant.metrics.settle();
             }

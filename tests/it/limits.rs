@@ -254,6 +254,35 @@ async fn handles_max() {
 }
 
 #[tokio::test]
+async fn log_lines_per_second_max() {
+    let server = TestServer::start(&[puppet()], |config| {
+        config.limits.log_lines_per_second_max = 10;
+    })
+    .unwrap();
+    let mut client = server.connect("A").await.unwrap();
+    let lines = |count: u32| json!([["repeat", count, ["log", "warn", "flooding", []]]]);
+    client.run("/do", lines(10)).await.unwrap();
+    assert_eq!(server.log.lines_with(&["flooding"]).len(), 10);
+    assert_eq!(server.reached(Limit::LogLinesPerSecondMax), 0);
+    // Time passes meanwhile, and earns a few.
+    let start = Instant::now();
+    client.run("/do", lines(100)).await.unwrap();
+    for _ in 0..100 {
+        client.run("/do", json!([["trap"]])).await.unwrap();
+    }
+    let earned = 1 + (start.elapsed().as_secs_f64() * 10.0) as usize;
+    let lines = server.log.lines_with(&["plugin=", "puppet"]);
+    let caused = |line: &&String| line.contains("flooding") || line.contains("event failed");
+    let caused = lines.iter().filter(caused).count();
+    assert!(caused <= 10 + earned, "{caused} lines, {earned} earned");
+    server
+        .logged(&["puppet", "dropped=", "log_lines_per_second_max"])
+        .await
+        .unwrap();
+    assert!(server.reached(Limit::LogLinesPerSecondMax) >= 1);
+}
+
+#[tokio::test]
 async fn what_a_broadcast_costs_is_charged_to_its_event() {
     const MEMBERS: usize = 100;
     let server = TestServer::start(&[puppet()], |config| {

@@ -82,10 +82,11 @@ pub(crate) fn none(problems: &[String]) {
 const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("config", &[]),
+    ("rate", &[]),
     ("cluster", &["protocol"]),
     ("metrics", &["config"]),
     ("hub", &["protocol", "cluster", "config"]),
-    ("plugin", &["hub", "protocol", "config", "metrics"]),
+    ("plugin", &["hub", "protocol", "config", "metrics", "rate"]),
     (
         "tenant",
         &["hub", "plugin", "config", "protocol", "metrics"],
@@ -101,7 +102,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster", "metrics",
+            "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster",
+            "metrics", "rate",
         ],
     ),
     ("admin", &["server", "tenant", "plugin"]),

@@ -179,6 +179,10 @@ limits! {
     /// Log lines of one event. Further ones are dropped, and the log says how many.
     LogLinesPerEventMax log_lines_per_event_max: u32 as Count = 100;
 
+    /// Log lines of one plugin within a second, its own and those about its failures. Further ones are dropped, and the
+    /// log says how many.
+    LogLinesPerSecondMax log_lines_per_second_max: u32 as Count = 1_000;
+
     /// Bytes of one log line. The rest is cut.
     LogLineBytesMax log_line_bytes_max: usize as Bytes = 4 * KIB;
 

@@ -12,6 +12,7 @@ use tracing::Level;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use super::log_rate::LogRate;
 use crate::config::Limit;
 use crate::metrics::Metrics;
 
@@ -21,7 +22,7 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// One instance's lines, marked with its plugin. Cheap to clone: its streams share it.
 #[derive(Clone, Debug)]
 pub(super) struct GuestLog {
-    plugin: Arc<str>,
+    rate: Arc<LogRate>,
     line_bytes_max: usize,
     metrics: Metrics,
     state: Arc<Mutex<State>>,
@@ -36,9 +37,9 @@ struct State {
 }
 
 impl GuestLog {
-    pub(super) fn new(plugin: &str, line_bytes_max: usize, metrics: Metrics) -> Self {
+    pub(super) fn new(rate: Arc<LogRate>, line_bytes_max: usize, metrics: Metrics) -> Self {
         Self {
-            plugin: plugin.into(),
+            rate,
             line_bytes_max,
             metrics,
             state: Arc::default(),
@@ -60,7 +61,10 @@ impl GuestLog {
         if state.lines_dropped > 0 {
             let dropped = std::mem::take(&mut state.lines_dropped);
             self.metrics.reached(Limit::LogLinesPerEventMax);
-            tracing::warn!(plugin = %self.plugin, dropped, "log lines dropped (log_lines_per_event_max)");
+            if self.rate.admits() {
+                let plugin = &self.rate.plugin;
+                tracing::warn!(%plugin, dropped, "log lines dropped (log_lines_per_event_max)");
+            }
         }
     }
 
@@ -101,6 +105,9 @@ impl GuestLog {
     }
 
     fn emit(&self, level: Level, text: &str) {
+        if !self.rate.admits() {
+            return;
+        }
         let end = text.floor_char_boundary(self.line_bytes_max);
         if end < text.len() {
             self.metrics.reached(Limit::LogLineBytesMax);
@@ -110,7 +117,7 @@ impl GuestLog {
             .unwrap_or_default()
             .escape_debug()
             .to_string();
-        let plugin = &self.plugin;
+        let plugin = &self.rate.plugin;
         match level {
             Level::TRACE => tracing::trace!(target: "wardroom::guest", %plugin, "{text}"),
             Level::DEBUG => tracing::debug!(target: "wardroom::guest", %plugin, "{text}"),

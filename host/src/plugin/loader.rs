@@ -18,6 +18,7 @@ use super::failure::{Trap, limit_of_unfit};
 use super::folder::{FileError, read};
 use super::guest_log::GuestLog;
 use super::health::Health;
+use super::log_rate::LogRate;
 use super::manifest::{Described, Manifest, ManifestError, Said};
 use super::meter::{Metered, OutOfCpu};
 use super::pool::Pool;
@@ -294,7 +295,8 @@ async fn describe(
     exports: &Exports,
 ) -> Result<Said, LoadError> {
     let limits = Arc::clone(&engine.limits);
-    let log = GuestLog::new(name, limits.log_line_bytes_max, engine.metrics.clone());
+    let rate = Arc::new(LogRate::new(name, &limits, engine.metrics.clone()));
+    let log = GuestLog::new(rate, limits.log_line_bytes_max, engine.metrics.clone());
     let state = State::new(engine, log);
     state.log.begin(limits.log_lines_per_event_max);
     state.meter.start(limits.describe_cpu_max);

@@ -16,6 +16,7 @@ mod health;
 mod host;
 mod lanes;
 mod loader;
+mod log_rate;
 mod manifest;
 mod memory;
 mod meter;
@@ -110,8 +111,16 @@ impl Plugin {
         self.metrics.hold(busy, idle);
     }
 
-    /// Throws away the instances that have not been used for `instance_idle_max`.
-    pub fn retire_idle(&self) {
+    /// Whether a line about it may be logged now.
+    #[must_use]
+    pub fn admits_log_line(&self) -> bool {
+        self.pool.log().admits()
+    }
+
+    /// Throws away the instances that have not been used for `instance_idle_max`, and says how many lines were not
+    /// logged.
+    pub fn keep_house(&self) {
+        self.pool.log().report();
         self.pool
             .retire_idle(self.pool.engine().limits.instance_idle_max);
     }

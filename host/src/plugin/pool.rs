@@ -14,6 +14,7 @@ use super::Exports;
 use super::bindings::exports::wardroom::plugin::{connections, messages};
 use super::engine::Engine;
 use super::guest_log::GuestLog;
+use super::log_rate::LogRate;
 use super::manifest::{Manifest, Mode};
 use super::meter::Metered;
 use super::state::State;
@@ -24,8 +25,7 @@ pub(super) struct Pool {
     engine: Engine,
     pre: InstancePre<State>,
     exports: Exports,
-    /// The plugin, as its log lines name it.
-    name: String,
+    log: Arc<LogRate>,
     mode: Mode,
     /// The last one given back is taken first: its memory is still in the caches, and the others grow old unused.
     idle: Mutex<Vec<Instance>>,
@@ -80,11 +80,13 @@ impl Pool {
             Mode::Pooled | Mode::Fresh => engine.limits.instances_per_plugin_max,
         };
         let permits = Arc::new(Semaphore::new(instances));
+        let metrics = engine.metrics.clone();
+        let log = Arc::new(LogRate::new(&manifest.name, &engine.limits, metrics));
         Self {
             engine,
             pre,
             exports,
-            name: manifest.name.clone(),
+            log,
             mode: manifest.mode,
             idle: Mutex::default(),
             size: instances,
@@ -118,6 +120,11 @@ impl Pool {
         }
         // Without the lock: to drop an instance unmaps its memory.
         drop(retired);
+    }
+
+    /// Of the plugin's lines.
+    pub(super) fn log(&self) -> &LogRate {
+        &self.log
     }
 
     /// How many instances are in use, and how many are not.
@@ -168,7 +175,7 @@ impl Pool {
     async fn instantiate(&self) -> Result<Instance, Unavailable> {
         let limits = Arc::clone(&self.engine.limits);
         let log = GuestLog::new(
-            &self.name,
+            Arc::clone(&self.log),
             limits.log_line_bytes_max,
             self.engine.metrics.clone(),
         );

@@ -2,15 +2,15 @@
 //! change while the host runs; those who are in stay in.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::bucket::Bucket;
 use crate::config::{Limit, Limits};
+use crate::rate::{Bucket, Throttle};
 
 /// The connections of a host.
 #[derive(Debug, Default)]
@@ -19,7 +19,12 @@ pub(super) struct Admission {
     addresses: Arc<Addresses>,
     /// What is left of `connections_per_second_max`.
     rate: Mutex<Bucket>,
+    /// Lines about those who are kept out.
+    log: Mutex<Throttle>,
 }
+
+/// Lines within a second: whoever can connect can cause them.
+const LOG_LINES_PER_SECOND: u32 = 10;
 
 /// The right to be connected; given up when dropped.
 #[derive(Debug)]
@@ -29,11 +34,29 @@ pub(super) struct Admitted {
 }
 
 impl Admission {
-    /// Lets a connection in.
+    /// Lets a connection in; the log says of some that are not.
     ///
     /// # Errors
     /// The limit that keeps it out.
-    pub(super) fn admit(&self, address: IpAddr, limits: &Limits) -> Result<Admitted, Limit> {
+    pub(super) fn admit(&self, peer: SocketAddr, limits: &Limits) -> Result<Admitted, Limit> {
+        self.try_admit(peer.ip(), limits)
+            .inspect_err(|limit| self.log(peer, *limit))
+    }
+
+    fn log(&self, peer: SocketAddr, limit: Limit) {
+        let mut log = self.log.lock();
+        let now = Instant::now();
+        let (is_admitted, dropped) = (log.admits(now, LOG_LINES_PER_SECOND), log.dropped(now));
+        drop(log);
+        if is_admitted {
+            tracing::warn!(%peer, "connection refused ({})", limit.key());
+        }
+        if let Some(dropped) = dropped {
+            tracing::warn!("connections refused: {dropped} more");
+        }
+    }
+
+    fn try_admit(&self, address: IpAddr, limits: &Limits) -> Result<Admitted, Limit> {
         let place = self.connections.take(limits.connections_max);
         let place = place.ok_or(Limit::ConnectionsMax)?;
         let address = self
@@ -183,18 +206,18 @@ mod tests {
             ..Limits::default()
         };
         let address = IpAddr::from([10, 0, 0, 1]);
-        let first = admission.admit(address, &limits);
+        let first = admission.try_admit(address, &limits);
         for _ in 0..10 {
-            let refused = admission.admit(address, &limits).map(drop);
+            let refused = admission.try_admit(address, &limits).map(drop);
             assert_eq!(refused, Err(Limit::ConnectionsMax));
         }
         let more = Limits {
             connections_max: 2,
             ..limits.clone()
         };
-        let refused = admission.admit(address, &more).map(drop);
+        let refused = admission.try_admit(address, &more).map(drop);
         assert_eq!(refused, Err(Limit::ConnectionsPerAddressMax));
         drop(first);
-        assert!(admission.admit(address, &limits).is_ok());
+        assert!(admission.try_admit(address, &limits).is_ok());
     }
 }

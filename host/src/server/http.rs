@@ -81,11 +81,10 @@ impl Host {
             Err(error) => return refuse_upgrade(error),
         };
         let limits = self.tenant.limits();
-        let admitted = match self.admission.admit(peer.ip(), &limits) {
+        let admitted = match self.admission.admit(peer, &limits) {
             Ok(admitted) => admitted,
             Err(limit) => {
                 self.tenant.metrics.reached(limit);
-                tracing::warn!(%peer, "connection refused ({})", limit.key());
                 return keep_out(limit);
             }
         };
