@@ -8,24 +8,37 @@ mod plugin_set;
 mod routes_used;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
-use crate::config::Limits;
+use crate::config::{Limit, Limits, TenantName};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::rate::{Bucket, Flow};
 
 pub use change::Change;
 pub use plugin_set::{Built, Candidate, Conflict, PluginSet, Target};
 pub use routes_used::{RouteUse, RoutesUsed};
 
+/// What clients send, in messages and bytes a second.
+#[derive(Debug, Default)]
+struct Inflow {
+    messages: Flow,
+    bytes: Flow,
+}
+
 /// One tenant of the host.
 #[derive(Debug)]
 pub struct Tenant {
+    /// What it is called.
+    pub name: TenantName,
     /// Its connections and rooms.
     pub hub: Hub,
     /// What is counted of it.
     pub metrics: Metrics,
+    /// What its clients send.
+    inflow: Inflow,
     limits: ArcSwap<Limits>,
     plugins: ArcSwap<PluginSet>,
 }
@@ -33,10 +46,12 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant without plugins.
     #[must_use]
-    pub fn new(hub: Hub, limits: Limits, metrics: Metrics) -> Self {
+    pub fn new(name: TenantName, hub: Hub, limits: Limits) -> Self {
         Self {
+            metrics: Metrics::of_tenant(&name),
+            name,
             hub,
-            metrics,
+            inflow: Inflow::default(),
             limits: ArcSwap::from_pointee(limits),
             plugins: ArcSwap::default(),
         }
@@ -52,6 +67,30 @@ impl Tenant {
     /// Replaces the limits. What has begun ends with those it began with.
     pub fn set_limits(&self, limits: Arc<Limits>) {
         self.limits.store(limits);
+    }
+
+    /// Whether a message of so many bytes may be handled, from a connection that has this left. If not, says by which
+    /// limit.
+    ///
+    /// # Errors
+    /// The limit.
+    pub fn admit(&self, bytes: usize, connection: &mut Bucket) -> Result<(), Limit> {
+        let (limits, now) = (self.limits.load(), Instant::now());
+        let Inflow {
+            messages,
+            bytes: in_bytes,
+        } = &self.inflow;
+        // The connection's own first: it may not use up what the others have.
+        if !connection.take(now, limits.messages_per_second_per_connection_max) {
+            return Err(Limit::MessagesPerSecondPerConnectionMax);
+        }
+        if !messages.take(now, 1, limits.messages_per_second_max as usize) {
+            return Err(Limit::MessagesPerSecondMax);
+        }
+        if !in_bytes.take(now, bytes, limits.bytes_in_per_second_max) {
+            return Err(Limit::BytesInPerSecondMax);
+        }
+        Ok(())
     }
 
     /// The plugins as they are now.

@@ -30,5 +30,7 @@ mod program;
 mod quarantine;
 mod refused;
 mod swap;
+mod tenant_limits;
+mod tenants;
 mod tidy;
 mod transcripts;

@@ -85,11 +85,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rate", &[]),
     ("cluster", &["protocol"]),
     ("metrics", &["config"]),
-    ("hub", &["protocol", "cluster", "config"]),
+    ("hub", &["protocol", "cluster", "config", "rate"]),
     ("plugin", &["hub", "protocol", "config", "metrics", "rate"]),
     (
         "tenant",
-        &["hub", "plugin", "config", "protocol", "metrics"],
+        &["hub", "plugin", "config", "protocol", "metrics", "rate"],
     ),
     (
         "dispatch",
@@ -97,7 +97,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "ws",
-        &["dispatch", "hub", "protocol", "config", "tenant", "metrics"],
+        &[
+            "dispatch", "hub", "protocol", "config", "tenant", "metrics", "rate",
+        ],
     ),
     (
         "server",
@@ -106,7 +108,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "metrics", "rate",
         ],
     ),
-    ("admin", &["server", "tenant", "plugin"]),
+    ("admin", &["config", "server", "tenant", "plugin"]),
     (
         "cli",
         &[

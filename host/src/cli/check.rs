@@ -56,7 +56,8 @@ impl Check {
 async fn judge(config: &Config) -> anyhow::Result<Vec<(PathBuf, Verdict)>> {
     let host = Host::new(with_program(config.clone()), Arc::new(LocalBus::new()))?;
     host.load_plugins().await?;
-    let files = host.files().into_iter();
+    let mounts = host.mounts().into_iter();
+    let files = mounts.flat_map(|mount| mount.files());
     let judged = files.map(|entry| {
         let verdict = match (&entry.plugin, &entry.problem) {
             (Some(plugin), None) => Verdict::Live {

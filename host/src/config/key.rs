@@ -34,8 +34,8 @@ macro_rules! keys {
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
-                // Which program compiles is not said in a file.
-                let Config { $($field,)+ compiler: _, limits } = config;
+                // Which program compiles is not said in a file, and tenants have keys of their own.
+                let Config { $($field,)+ compiler: _, limits, tenants: _ } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Limit(limit) => limits.get(limit),
@@ -84,6 +84,9 @@ pub(super) const LIMITS: &str = "limits";
 pub(super) const PREFIX: &str = "WARDROOM_";
 
 impl Key {
+    /// What is said of the one tenant of a host for which none is named.
+    pub(super) const OF_DEFAULT_TENANT: [Self; 2] = [Self::Path, Self::Plugins];
+
     /// All of them, those of the table `limits` last.
     pub fn all() -> impl Iterator<Item = Self> {
         let limits = Limit::ALL.into_iter().map(Self::Limit);
@@ -104,8 +107,7 @@ impl Key {
         match self {
             Self::Listen
             | Self::Admin
-            | Self::Path
-            | Self::Plugins
+            | Self::Watch
             | Self::Cache
             | Self::Node
             | Self::Limit(
@@ -115,7 +117,8 @@ impl Key {
                 | Limit::CacheBytesMax,
             ) => true,
             Self::AdminToken
-            | Self::Watch
+            | Self::Path
+            | Self::Plugins
             | Self::HeartbeatInterval
             | Self::HeartbeatTimeout
             | Self::Drain

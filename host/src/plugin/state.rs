@@ -44,7 +44,7 @@ impl State {
         table.set_max_capacity(limits.handles_max);
         let turn = engine.turn();
         let all = Arc::clone(&engine.instances_memory);
-        let memory = Memory::new(&limits, metrics.clone(), all, turn.clone());
+        let memory = Memory::new(&limits, metrics.clone(), all, &engine.share, turn.clone());
         let meter = Arc::new(Meter::new());
         Self {
             limits,

@@ -4,11 +4,16 @@
 //! beginning; an event keeps the limits of the plugin that handles it, and plugins are loaded anew when there are other
 //! limits; everything else is read when it is needed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::{Host, Patience, Refreshed, ServerError};
-use crate::config::{Config, ConfigError, Key};
+use super::mount::{Mount, Mounts};
+use super::{Host, Refreshed, ServerError, watch};
+use crate::config::{Config, ConfigError, Key, TenantConfig, TenantName};
+use crate::hub::Hub;
 use crate::plugin::plugin_files;
+use crate::tenant::Tenant;
 
 /// Why a host goes on with the configuration that it has.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +22,7 @@ pub enum ReloadError {
     #[error("invalid configuration: {0}")]
     Config(#[from] ConfigError),
     /// It has other values for keys that cannot change while a host runs.
-    #[error("{} cannot change while the host runs: restart it for that", names(.0))]
+    #[error("{} cannot change while the host runs: restart it for that", names(.0).join(", "))]
     Fixed(Vec<Key>),
     /// The plugins cannot be loaded anew.
     #[error(transparent)]
@@ -36,7 +41,7 @@ impl ReloadError {
 }
 
 impl Host {
-    /// Goes on with another configuration, and with the plugins that are in the folder now, as [`Self::refresh`] has
+    /// Goes on with another configuration, and with the plugins that are in the folders now, as [`Mount::refresh`] has
     /// them without patience; with other limits all of them are loaded anew. Connections stay open.
     ///
     /// The new configuration is taken as a whole or not at all. What already runs keeps what it began with: an open
@@ -47,7 +52,10 @@ impl Host {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub async fn reload(&self, config: Config) -> Result<Refreshed, ReloadError> {
+    pub async fn reload(
+        &self,
+        config: Config,
+    ) -> Result<Vec<(TenantName, Refreshed)>, ReloadError> {
         self.reload_from(|| Ok(config)).await
     }
 
@@ -59,7 +67,7 @@ impl Host {
     pub async fn reload_from(
         &self,
         read: impl FnOnce() -> Result<Config, ConfigError>,
-    ) -> Result<Refreshed, ReloadError> {
+    ) -> Result<Vec<(TenantName, Refreshed)>, ReloadError> {
         // It is never closed: without a permit, reloads would merely not wait for each other.
         let _turn = self.reloads.acquire().await.ok();
         let config = read()?;
@@ -71,25 +79,88 @@ impl Host {
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
-        plugin_files(&config.plugins).map_err(|source| ServerError::Plugins {
-            folder: config.plugins.clone(),
-            source,
-        })?;
-        if config.limits != running.limits {
-            let limits = Arc::new(config.limits.clone());
-            let engine = self.engine.load().with_limits(Arc::clone(&limits));
-            self.engine.store(Arc::new(engine));
-            self.backlog.set_max(limits.outboxes_bytes_max);
-            self.tenant.set_limits(limits);
+        let tenants = config.mounted();
+        for tenant in tenants.values() {
+            plugin_files(&tenant.plugins).map_err(|source| ServerError::Plugins {
+                folder: tenant.plugins.clone(),
+                source,
+            })?;
         }
+        self.backlog.set_max(config.limits.outboxes_bytes_max);
+        let mut changed = names(&changed);
+        changed.extend(self.mount(&tenants));
         self.config.store(Arc::new(config));
-        let refreshed = self.refresh(Patience::None).await?;
-        tracing::info!(changed = names(&changed), "configuration reloaded");
+        let refreshed = self.refresh().await?;
+        tracing::info!(changed = changed.join(", "), "configuration reloaded");
         Ok(refreshed)
+    }
+
+    /// Has these tenants from now on: those that are there already may change, others begin, and those that are not
+    /// among them end. Returns what that changes.
+    pub(super) fn mount(&self, tenants: &BTreeMap<TenantName, TenantConfig>) -> Vec<String> {
+        let before = self.mounts.load_full();
+        let mut changed = Vec::new();
+        let mut all = BTreeMap::new();
+        for (name, config) in tenants {
+            let mount = match before.get(name) {
+                Some(mount) => {
+                    if mount.change(config) {
+                        changed.push(format!("tenant {name}"));
+                    }
+                    Arc::clone(mount)
+                }
+                None => {
+                    changed.push(format!("tenant {name} (new)"));
+                    self.begin(name, config)
+                }
+            };
+            all.insert(name.clone(), mount);
+        }
+        // Nobody comes in any more before those who are in have to leave.
+        self.mounts.store(Arc::new(Mounts::new(all)));
+        let gone = before
+            .all()
+            .filter(|mount| !tenants.contains_key(mount.name()));
+        for mount in gone {
+            mount.remove();
+            changed.push(format!("tenant {} (removed)", mount.name()));
+        }
+        changed
+    }
+
+    fn begin(&self, name: &TenantName, config: &TenantConfig) -> Arc<Mount> {
+        let limits = Arc::new(config.limits.clone());
+        let hub = Hub::new(&self.exchange, name);
+        let tenant = Tenant::new(name.clone(), hub, config.limits.clone());
+        let metrics = tenant.metrics.clone();
+        let engine =
+            self.engine
+                .with_limits(limits)
+                .for_tenant(name.clone(), metrics, config.cpu_share);
+        let mount = Arc::new(Mount::new(config.clone(), tenant, engine));
+        if self.is_accepting.load(Ordering::Relaxed) {
+            self.watch(&mount);
+        }
+        mount
+    }
+
+    /// Keeps what is live of a tenant as its folder says, if that is wanted, until one of them ends.
+    pub(super) fn watch(&self, mount: &Arc<Mount>) {
+        if !self.config().watch {
+            return;
+        }
+        let (stopping, removed) = (self.stopping.clone(), mount.removed().clone());
+        let watching = watch::watch(Arc::clone(mount), Arc::clone(&self.notices));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watching => {}
+                () = stopping.cancelled() => {}
+                () = removed.cancelled() => {}
+            }
+        });
     }
 }
 
-fn names(keys: &[Key]) -> String {
-    let names: Vec<_> = keys.iter().map(ToString::to_string).collect();
-    names.join(", ")
+fn names(keys: &[Key]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{check_data, check_event, room_name};
-use crate::config::Limit;
 use crate::hub::{Connection, JoinError, RoomName};
 use crate::plugin::bindings::wardroom::plugin::rooms::{BroadcastOptions, Host};
 use crate::plugin::bindings::wardroom::plugin::types::HostError;
@@ -14,12 +13,11 @@ impl Host for State {
     async fn join(&mut self, room: Option<String>) -> Result<(), HostError> {
         let event = self.event()?;
         let room = room_of(event, room.as_deref())?;
-        let rooms_max = self.limits.rooms_per_connection_max;
-        let joining = event.hub.join(connection(event)?, &room, rooms_max);
+        let joining = event.hub.join(connection(event)?, &room, &self.limits);
         let result = joining.await;
         result.map_err(|error| match error {
             JoinError::Closed => HostError::Closed,
-            JoinError::TooManyRooms => self.reached(Limit::RoomsPerConnectionMax),
+            JoinError::TooManyRooms(limit) => self.reached(limit),
         })
     }
 
