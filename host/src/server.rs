@@ -2,6 +2,7 @@
 
 mod admission;
 mod drain;
+mod housekeeping;
 mod http;
 mod live;
 mod load;
@@ -281,27 +282,6 @@ impl Host {
         connections.wait().await;
     }
 
-    /// What has to be done from time to time, whether or not there are connections.
-    async fn keep_house(self: Arc<Self>) {
-        let watching = async {
-            if self.config().watch {
-                watch::watch(Arc::clone(&self)).await;
-            }
-        };
-        let retiring = async {
-            loop {
-                let idle_max = self.tenant.limits().instance_idle_max;
-                let interval = (idle_max / 4).clamp(RETIRE_INTERVAL_MIN, RETIRE_INTERVAL_MAX);
-                tokio::time::sleep(interval).await;
-                for plugin in self.tenant.plugins().plugins() {
-                    plugin.keep_house();
-                }
-                self.tenant.metrics.settle();
-            }
-        };
-        tokio::join!(watching, retiring);
-    }
-
     /// A place for one more handshake; without one, the socket is to be dropped.
     fn begin_handshake(&self, stream: &TcpStream) -> Option<Place> {
         let handshakes_max = self.tenant.limits().handshakes_max;
@@ -375,10 +355,6 @@ impl std::fmt::Debug for Host {
             .finish_non_exhaustive()
     }
 }
-
-/// How often to look for instances that nobody uses, whatever `instance_idle_max` is.
-const RETIRE_INTERVAL_MIN: Duration = Duration::from_millis(10);
-const RETIRE_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// How long to wait before accepting again after an error.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
