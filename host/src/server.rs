@@ -28,10 +28,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
-use crate::config::{Config, ConfigError, Limit};
+use crate::config::{Config, ConfigError, Limit, StateStore};
 use crate::hub::{Backlog, Hub};
 use crate::metrics::Metrics;
 use crate::plugin::{Cache, Compile, Engine, EngineError};
+use crate::state::{StateError, Store, StoreError};
 use crate::tenant::{Change, Tenant};
 use crate::ws::{self, Settings};
 use admission::{Admission, Place, Places};
@@ -50,6 +51,12 @@ pub enum ServerError {
     /// The sandbox cannot be set up.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// State cannot be kept where it is to be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// State that was kept cannot be read.
+    #[error("cannot read the state: {0}")]
+    State(#[from] StateError),
     /// The folder of plugins cannot be read.
     #[error("cannot read the plugins in {}: {source}; create the folder, or name another with --plugins", folder.display())]
     Plugins {
@@ -107,14 +114,19 @@ impl Host {
     /// Sets up a host without plugins.
     ///
     /// # Errors
-    /// [`ServerError::Config`] and [`ServerError::Engine`].
+    /// All of [`ServerError`] but the one of the plugins.
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let metrics = Metrics::new();
         let engine = set_up_engine(&config, metrics.clone())?;
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
         let hub = Hub::new(&config.node, bus, Arc::clone(&backlog));
-        let tenant = Tenant::new(hub, config.limits.clone(), metrics);
+        let store = match &config.state {
+            StateStore::Memory => Store::Memory,
+            StateStore::File(file) => Store::open(file)?,
+        };
+        let state = store.tenant(TENANT)?;
+        let tenant = Tenant::new(hub, state, config.limits.clone(), metrics);
         Ok(Self {
             config: ArcSwap::from_pointee(config),
             engine: ArcSwap::from_pointee(engine),
@@ -355,6 +367,9 @@ impl std::fmt::Debug for Host {
             .finish_non_exhaustive()
     }
 }
+
+/// The name of the one tenant.
+const TENANT: &str = "default";
 
 /// How long to wait before accepting again after an error.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);

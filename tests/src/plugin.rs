@@ -156,6 +156,7 @@ impl Plugin {
             "rooms",
             "connection",
             "server",
+            "state",
             "log",
             "types",
         ];

@@ -9,8 +9,11 @@ use super::{Host, watch};
 const RETIRE_INTERVAL_MIN: Duration = Duration::from_millis(10);
 const RETIRE_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
+/// How often state is taken away that is over. It is not seen before that either.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
 impl Host {
-    /// Watches the plugins and retires instances, until it is dropped.
+    /// Watches the plugins, retires instances, sweeps the state, until it is dropped.
     pub(super) async fn keep_house(self: Arc<Self>) {
         let watching = async {
             if self.config().watch {
@@ -28,6 +31,16 @@ impl Host {
                 self.tenant.metrics.settle();
             }
         };
-        tokio::join!(watching, retiring);
+        let sweeping = async {
+            loop {
+                tokio::time::sleep(SWEEP_INTERVAL).await;
+                let host = Arc::clone(&self);
+                // There may be as many rooms to ask about as there are keys.
+                let sweep = tokio::task::spawn_blocking(move || host.tenant.sweep_state());
+                // It is as good as the next one.
+                let _ = sweep.await;
+            }
+        };
+        tokio::join!(watching, retiring, sweeping);
     }
 }

@@ -18,6 +18,7 @@ use crate::cluster::LocalBus;
 use crate::config::{Limit, Limits};
 use crate::hub::{Backlog, Connection, Hub, Request};
 use crate::metrics::Metrics;
+use crate::state::Store;
 use crate::tenant::Tenant;
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -26,7 +27,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 fn tenant(limits: Limits) -> Arc<Tenant> {
     let backlog = Arc::new(Backlog::new(limits.outboxes_bytes_max));
     let hub = Hub::new("a", Arc::new(LocalBus::new()), backlog);
-    Arc::new(Tenant::new(hub, limits, Metrics::new()))
+    let state = Store::Memory.tenant("test").unwrap();
+    Arc::new(Tenant::new(hub, state, limits, Metrics::new()))
 }
 
 /// A served connection, the client's end of it, and the tenant it belongs to.
