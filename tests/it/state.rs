@@ -192,6 +192,32 @@ async fn a_list_counts_for_how_long_it_is() {
     assert!(answers[2]["limit"].is_string(), "{answers}");
 }
 
+#[tokio::test]
+async fn a_poll_counts_every_vote() {
+    const VOTERS: i64 = 8;
+    let folder = TempDir::new().unwrap();
+    let [_, store] = stores(folder.path());
+    let server =
+        TestServer::start(&[Plugin::built("poll")], |config| config.state = store).unwrap();
+    let mut watch = server.connect("watch").await.unwrap();
+    let watching = watch.request("watch", "/poll/lunch", Value::Null).await;
+    assert_eq!(watching.unwrap()["data"], json!({}));
+    let mut voters = Vec::new();
+    for number in 0..VOTERS {
+        voters.push(server.connect(&format!("voter {number}")).await.unwrap());
+    }
+    // All at once, on several instances.
+    for voter in &mut voters {
+        let vote = json!({ "event": "vote", "path": "/poll/lunch", "data": { "choice": "soup" } });
+        voter.send(vote.to_string()).await.unwrap();
+    }
+    for _ in 0..VOTERS {
+        assert_eq!(watch.receive_json().await.unwrap()["event"], "tally");
+    }
+    let tally = watch.request("watch", "/poll/lunch", Value::Null).await;
+    assert_eq!(tally.unwrap()["data"], json!({ "soup": VOTERS }));
+}
+
 /// Numbers that are the same in each run.
 fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
