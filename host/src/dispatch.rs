@@ -52,6 +52,7 @@ pub async fn message(
     });
     let event = Event::new(
         tenant.hub.clone(),
+        tenant.state.clone(),
         Subject::Message(Arc::clone(connection), Arc::clone(&routed)),
     );
     let outcome = plugin.on_message(event, &routed).await;
@@ -160,7 +161,11 @@ pub async fn upgrade(tenant: &Tenant, mut request: Request) -> Result<Request, U
             continue;
         }
         let subject = Arc::new(request.clone());
-        let event = Event::new(tenant.hub.clone(), Subject::Request(Arc::clone(&subject)));
+        let event = Event::new(
+            tenant.hub.clone(),
+            tenant.state.clone(),
+            Subject::Request(Arc::clone(&subject)),
+        );
         match plugin.on_upgrade(event, &subject).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(claims))) => match check_json(&claims) {
@@ -217,6 +222,7 @@ pub async fn connect(tenant: &Tenant, connection: &Arc<Connection>) -> Connected
 async fn refusal(tenant: &Tenant, connection: &Arc<Connection>, plugin: &Plugin) -> Option<Close> {
     let event = Event::new(
         tenant.hub.clone(),
+        tenant.state.clone(),
         Subject::Connection(Arc::clone(connection)),
     );
     match plugin.on_connect(event).await {
@@ -245,6 +251,7 @@ pub async fn disconnect(
     for plugin in live.filter(|plugin| plugin.manifest.hooks.disconnect) {
         let event = Event::new(
             tenant.hub.clone(),
+            tenant.state.clone(),
             Subject::Connection(Arc::clone(connection)),
         );
         if let Err(error) = plugin.on_disconnect(event, close.code, &close.reason).await {

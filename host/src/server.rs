@@ -2,6 +2,7 @@
 
 mod admission;
 mod drain;
+mod housekeeping;
 mod http;
 mod live;
 mod load;
@@ -29,10 +30,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
-use crate::config::{Config, ConfigError, Limit, TenantName};
+use crate::config::{Config, ConfigError, Limit, StateStore, TenantName};
 use crate::hub::{Backlog, Exchange};
 use crate::metrics::{self, Metrics};
 use crate::plugin::{Cache, Compile, Engine, EngineError};
+use crate::state::{StateError, Store, StoreError};
 use crate::ws::{self, Settings};
 use admission::{Admission, Place, Places};
 use http::{Accepted, Upgraded};
@@ -52,6 +54,12 @@ pub enum ServerError {
     /// The sandbox cannot be set up.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// State cannot be kept where it is to be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// State that was kept cannot be read.
+    #[error("cannot read the state: {0}")]
+    State(#[from] StateError),
     /// The folder of plugins cannot be read.
     #[error("cannot read the plugins in {}: {source}; create the folder, or name another with --plugins", folder.display())]
     Plugins {
@@ -93,6 +101,8 @@ pub struct Host {
     metrics: Metrics,
     /// What the tenants' hubs have in common.
     exchange: Arc<Exchange>,
+    /// Where the tenants' state is kept.
+    store: Store,
     mounts: ArcSwap<Mounts>,
     notices: Arc<Notices>,
     /// Cancelled when the host stops.
@@ -113,18 +123,23 @@ impl Host {
     /// Sets up a host without plugins.
     ///
     /// # Errors
-    /// [`ServerError::Config`] and [`ServerError::Engine`].
+    /// All of [`ServerError`] but the one of the plugins.
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let metrics = Metrics::of_host();
         let engine = set_up_engine(&config, metrics.clone())?;
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
         let exchange = Exchange::new(&config.node, bus, Arc::clone(&backlog));
+        let store = match &config.state {
+            StateStore::Memory => Store::Memory,
+            StateStore::File(file) => Store::open(file)?,
+        };
         let host = Self {
             config: ArcSwap::from_pointee(config),
             engine,
             metrics,
             exchange,
+            store,
             mounts: ArcSwap::default(),
             notices: Arc::default(),
             stopping: CancellationToken::new(),
@@ -135,7 +150,9 @@ impl Host {
             is_accepting: AtomicBool::new(false),
             pages: None,
         };
-        host.mount(&host.config().mounted());
+        let tenants = host.config().mounted();
+        let state = reload::read_state(&host.store, tenants.keys())?;
+        host.mount(&tenants, state);
         Ok(host)
     }
 
@@ -261,22 +278,6 @@ impl Host {
         connections.wait().await;
     }
 
-    /// What has to be done from time to time, whether or not there are connections.
-    async fn keep_house(self: Arc<Self>) {
-        loop {
-            let mounts = self.mounts();
-            let idle_max = mounts
-                .iter()
-                .map(|mount| mount.tenant().limits().instance_idle_max);
-            let interval = idle_max.min().unwrap_or_default() / 4;
-            tokio::time::sleep(interval.clamp(RETIRE_INTERVAL_MIN, RETIRE_INTERVAL_MAX)).await;
-            for mount in mounts {
-                mount.keep_house();
-            }
-            self.metrics.settle();
-        }
-    }
-
     /// A place for one more handshake; without one, the socket is to be dropped.
     fn begin_handshake(&self, stream: &TcpStream) -> Option<Place> {
         let handshakes_max = self.config.load().limits.handshakes_max;
@@ -356,10 +357,6 @@ impl std::fmt::Debug for Host {
             .finish_non_exhaustive()
     }
 }
-
-/// How often to look for instances that nobody uses, whatever `instance_idle_max` is.
-const RETIRE_INTERVAL_MIN: Duration = Duration::from_millis(10);
-const RETIRE_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// How long to wait before accepting again after an error.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);

@@ -1,4 +1,5 @@
-//! A tenant: its connections and rooms, its plugins, its limits. Whoever holds no tenant reaches none of them.
+//! A tenant: its connections and rooms, its plugins and their state, its limits. Whoever holds no tenant reaches none of
+//! them.
 //!
 //! The plugins and their routes are one immutable snapshot, replaced as a whole: an event keeps the snapshot that
 //! it was routed by.
@@ -13,9 +14,10 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::config::{Limit, Limits, TenantName};
-use crate::hub::Hub;
+use crate::hub::{Hub, RoomName};
 use crate::metrics::Metrics;
 use crate::rate::{Bucket, Flow};
+use crate::state::{Time, Values};
 
 pub use change::Change;
 pub use plugin_set::{Built, Candidate, Conflict, PluginSet, Target};
@@ -35,6 +37,8 @@ pub struct Tenant {
     pub name: TenantName,
     /// Its connections and rooms.
     pub hub: Hub,
+    /// What its plugins keep.
+    pub state: Values,
     /// What is counted of it.
     pub metrics: Metrics,
     /// What its clients send.
@@ -46,11 +50,14 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant without plugins.
     #[must_use]
-    pub fn new(name: TenantName, hub: Hub, limits: Limits) -> Self {
+    pub fn new(name: TenantName, hub: Hub, state: Values, limits: Limits) -> Self {
+        let values = state.clone();
+        hub.on_room_end(Box::new(move |room| values.end_room(room.as_str())));
         Self {
             metrics: Metrics::of_tenant(&name),
             name,
             hub,
+            state,
             inflow: Inflow::default(),
             limits: ArcSwap::from_pointee(limits),
             plugins: ArcSwap::default(),
@@ -97,6 +104,15 @@ impl Tenant {
     #[must_use]
     pub fn plugins(&self) -> Arc<PluginSet> {
         self.plugins.load_full()
+    }
+
+    /// Takes away what is over of the state, and what nobody can reach any more. For housekeeping, every few seconds.
+    pub fn sweep_state(&self) {
+        let has_members = |room: &str| self.hub.room_size(room) > 0;
+        let abandoned = self.state.sweep(Time::now(), has_members);
+        for room in abandoned.iter().filter_map(|room| RoomName::new(room)) {
+            self.hub.end_if_empty(&room);
+        }
     }
 
     /// Replaces the plugins. Events that are being handled end with those they began with.

@@ -29,6 +29,7 @@ mod outbox;
 mod program;
 mod quarantine;
 mod refused;
+mod state;
 mod swap;
 mod tenant_limits;
 mod tenants;

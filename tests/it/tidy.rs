@@ -86,10 +86,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cluster", &["protocol"]),
     ("metrics", &["config"]),
     ("hub", &["protocol", "cluster", "config", "rate"]),
-    ("plugin", &["hub", "protocol", "config", "metrics", "rate"]),
+    ("state", &["config"]),
+    (
+        "plugin",
+        &["hub", "state", "protocol", "config", "metrics", "rate"],
+    ),
     (
         "tenant",
-        &["hub", "plugin", "config", "protocol", "metrics", "rate"],
+        &[
+            "hub", "state", "plugin", "config", "protocol", "metrics", "rate",
+        ],
     ),
     (
         "dispatch",
@@ -104,7 +110,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster",
+            "ws", "dispatch", "plugin", "hub", "state", "protocol", "config", "tenant", "cluster",
             "metrics", "rate",
         ],
     ),
@@ -157,6 +163,7 @@ fn dependencies_stay_where_they_belong() {
         ("tokio_tungstenite", "ws"),
         ("tungstenite", "ws"),
         ("metrics_exporter_prometheus", "metrics"),
+        ("redb", "state"),
     ];
     let mut problems = Vec::new();
     for (file, text) in sources("host/src") {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::unit::{Address, Folder, Given, Switch, Text, Time, Unit};
-use super::{Config, Limit, Value};
+use super::unit::{Address, Folder, Given, Keeping, Switch, Text, Time, Unit};
+use super::{Config, Limit, StateStore, Value};
 
 /// Makes the enum of keys of one list: the variant, the field of [`Config`], the [`Unit`] in which it is written.
 macro_rules! keys {
@@ -70,6 +70,7 @@ keys! {
     Path path: Text;
     Plugins plugins: Folder;
     Cache cache: Folder;
+    State state: Keeping;
     Watch watch: Switch;
     Node node: Text;
     HeartbeatInterval heartbeat_interval: Time;
@@ -100,8 +101,8 @@ impl Key {
         format!("{PREFIX}{name}")
     }
 
-    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache was
-    /// opened with it, or address space was reserved for it.
+    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache or the
+    /// file of state was opened with it, or address space was reserved for it.
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self {
@@ -109,6 +110,7 @@ impl Key {
             | Self::Admin
             | Self::Watch
             | Self::Cache
+            | Self::State
             | Self::Node
             | Self::Limit(
                 Limit::InstancesMax
@@ -126,12 +128,17 @@ impl Key {
         }
     }
 
-    /// Makes a relative folder one that is relative to this.
+    /// Makes a relative folder or file one that is relative to this.
     pub(super) fn resolve(self, config: &mut Config, folder: &Path) {
         match self {
             Self::Plugins => config.plugins = folder.join(&config.plugins),
             Self::Cache => {
                 config.cache = config.cache.as_ref().map(|cache| folder.join(cache));
+            }
+            Self::State => {
+                if let StateStore::File(file) = &mut config.state {
+                    *file = folder.join(&*file);
+                }
             }
             _ => {}
         }

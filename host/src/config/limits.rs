@@ -180,6 +180,20 @@ limits! {
     /// Bytes of one connection's attributes, names and values together. More are `limit`.
     AttributesBytesMax attributes_bytes_max: usize as Bytes = 16 * KIB;
 
+    /// Reads and writes of state that one event may cause; a list of keys counts as one more for each 1,000 of them. One
+    /// more is `limit`.
+    StateOperationsPerEventMax state_operations_per_event_max: u32 as Count = 100;
+
+    /// Bytes of one value of state. A larger one is `too-large`.
+    StateValueBytesMax state_value_bytes_max: usize as Bytes = 64 * KIB;
+
+    /// Keys of all state of a tenant together. One more is `limit`.
+    StateKeysMax state_keys_max: usize as Count = 100_000;
+
+    /// Bytes of all state of a tenant together: keys, values, and with each key the name of its room or plugin. More are
+    /// `limit`.
+    StateBytesMax state_bytes_max: usize as Bytes = 64 * MIB;
+
     /// CPU time of one event, host calls included. An event that needs more is ended and answered 504.
     EventCpuMax event_cpu_max: Duration as Time = Duration::from_millis(50), at least Duration::from_millis(1);
 

@@ -64,6 +64,8 @@ pub struct Config {
     /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
     /// this user's alone. `None` keeps none.
     pub cache: Option<PathBuf>,
+    /// Where what plugins keep is kept.
+    pub state: StateStore,
     /// The program that compiles plugins in a process of its own, which can be killed: the `wardroom` binary of this
     /// version. `None` compiles in this process, where neither time nor memory of a compilation is limited. No file
     /// names it.
@@ -85,6 +87,15 @@ pub struct Config {
     pub tenants: BTreeMap<TenantName, TenantConfig>,
 }
 
+/// Where what plugins keep is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateStore {
+    /// In memory: a host that ends forgets it.
+    Memory,
+    /// In this file, which is made when it is not there; its folder must be. No other host may use it meanwhile.
+    File(PathBuf),
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -94,6 +105,7 @@ impl Default for Config {
             path: "/ws".to_owned(),
             plugins: PathBuf::from("plugins"),
             cache: None,
+            state: StateStore::Memory,
             compiler: None,
             watch: true,
             node: "wardroom".to_owned(),

@@ -66,6 +66,7 @@ admin_token = "c2VjcmV0=="
 path = "/chat/ws"
 plugins = "live"
 cache = "/var/cache/wardroom"
+state = "kept/state.redb"
 watch = false
 node = "north"
 heartbeat_interval = "0"
@@ -88,6 +89,7 @@ event_cpu_max = "20ms"
         tenants: std::collections::BTreeMap::new(),
         plugins: folder.path().join("live"),
         cache: Some(PathBuf::from("/var/cache/wardroom")),
+        state: StateStore::File(folder.path().join("kept/state.redb")),
         watch: false,
         node: "north".to_owned(),
         heartbeat_interval: Duration::ZERO,

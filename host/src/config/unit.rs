@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::StateStore;
 use super::value::{SIZES, Secret, TIMES, Value};
 
 /// What a source gives for a key.
@@ -255,6 +256,33 @@ impl Unit<PathBuf> for Folder {
 
     fn show(value: &PathBuf) -> Value {
         Value::Text(value.display().to_string())
+    }
+}
+
+/// Where state is kept: `"memory"`, or a file. One in the current folder that is called `memory` is `"./memory"`.
+pub(super) enum Keeping {}
+
+/// What stands for memory.
+const MEMORY: &str = "memory";
+
+impl Unit<StateStore> for Keeping {
+    fn wanted() -> String {
+        format!("{MEMORY:?} or a file")
+    }
+
+    fn parse(given: Given<'_>) -> Option<StateStore> {
+        match text(given)? {
+            "" => None,
+            MEMORY => Some(StateStore::Memory),
+            file => Some(StateStore::File(PathBuf::from(file))),
+        }
+    }
+
+    fn show(value: &StateStore) -> Value {
+        Value::Text(match value {
+            StateStore::Memory => MEMORY.to_owned(),
+            StateStore::File(file) => file.display().to_string(),
+        })
     }
 }
 

@@ -14,8 +14,8 @@ mod rooms;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -52,11 +52,17 @@ struct Inner {
     /// The open ones. Sorted, because queries page through them.
     connections: RwLock<BTreeMap<ConnectionId, Arc<Connection>>>,
     rooms: Rooms,
+    /// Who is told that a room has lost its last member.
+    on_room_end: OnceLock<Box<RoomEnd>>,
     /// Numbers what this host publishes.
     sequence: AtomicU64,
     /// Bytes that are written to its connections.
     outflow: Flow,
 }
+
+/// Takes the end of a room. Called under the room's lock, so that nobody has joined it again: it must not wait, nor ask
+/// the hub.
+pub type RoomEnd = dyn Fn(&RoomName) + Send + Sync;
 
 /// Why a connection could not join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,11 +84,25 @@ impl Hub {
             channels: exchange::channels_of(tenant),
             connections: RwLock::default(),
             rooms: Rooms::new(),
+            on_room_end: OnceLock::new(),
             sequence: AtomicU64::new(0),
             outflow: Flow::default(),
         });
         exchange.attach(&inner.channels, Arc::downgrade(&inner));
         Self { inner }
+    }
+
+    /// Has somebody told of every room that loses its last member. One is enough: whoever comes later is not.
+    pub fn on_room_end(&self, end: Box<RoomEnd>) {
+        // A tenant has one state.
+        let _ = self.inner.on_room_end.set(end);
+    }
+
+    /// Calls it for a room that has no members.
+    pub fn end_if_empty(&self, room: &RoomName) {
+        if let Some(end) = self.inner.on_room_end.get() {
+            self.inner.rooms.if_empty(room.as_str(), || end(room));
+        }
     }
 
     /// Makes a connection that nobody sees until it is [opened](Self::open). Its outbox keeps these limits.
@@ -272,7 +292,10 @@ impl Hub {
     fn exit(&self, room: &RoomName, id: ConnectionId) {
         let inner = &self.inner;
         inner.rooms.remove(room, id, || {
-            inner.exchange.bus.unsubscribe(&inner.channel(room))
+            inner.exchange.bus.unsubscribe(&inner.channel(room));
+            if let Some(end) = inner.on_room_end.get() {
+                end(room);
+            }
         });
     }
 }

@@ -108,8 +108,8 @@ impl Rooms {
         Some(room.subscription.clone())
     }
 
-    /// Removes a member. `unsubscribe` is called under the room's lock when it was the last.
-    pub(super) fn remove(&self, name: &RoomName, member: ConnectionId, unsubscribe: impl FnOnce()) {
+    /// Removes a member. `end` is called under the room's lock when it was the last.
+    pub(super) fn remove(&self, name: &RoomName, member: ConnectionId, end: impl FnOnce()) {
         let mut shard = self.shard(name.as_str()).lock();
         let Some(room) = shard.get_mut(name) else {
             return;
@@ -118,7 +118,15 @@ impl Rooms {
         if room.members.is_empty() {
             shard.remove(name);
             self.count.fetch_sub(1, Ordering::Relaxed);
-            unsubscribe();
+            end();
+        }
+    }
+
+    /// Calls `end` under the room's lock when it has no members.
+    pub(super) fn if_empty(&self, name: &str, end: impl FnOnce()) {
+        let shard = self.shard(name).lock();
+        if !shard.contains_key(name) {
+            end();
         }
     }
 

@@ -96,6 +96,7 @@ impl Engine {
         imports::rooms::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::connection::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::server::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        imports::state::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         start_clock(&engine)?;
         // One thread is left to those whose guests return within a tick, if there are two.

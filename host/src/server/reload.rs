@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::task::JoinError;
+
 use super::mount::{Mount, Mounts};
 use super::{Host, Refreshed, ServerError, watch};
 use crate::config::{Config, ConfigError, Key, TenantConfig, TenantName};
 use crate::hub::Hub;
 use crate::plugin::plugin_files;
+use crate::state::{StateError, Store, Values};
 use crate::tenant::Tenant;
 
 /// Why a host goes on with the configuration that it has.
@@ -80,6 +83,7 @@ impl Host {
             return Err(ReloadError::Fixed(fixed));
         }
         let tenants = config.mounted();
+        let state = self.state_of_new(&tenants).await?;
         for tenant in tenants.values() {
             plugin_files(&tenant.plugins).map_err(|source| ServerError::Plugins {
                 folder: tenant.plugins.clone(),
@@ -88,7 +92,7 @@ impl Host {
         }
         self.backlog.set_max(config.limits.outboxes_bytes_max);
         let mut changed = names(&changed);
-        changed.extend(self.mount(&tenants));
+        changed.extend(self.mount(&tenants, state));
         self.config.store(Arc::new(config));
         let refreshed = self.refresh().await?;
         tracing::info!(changed = changed.join(", "), "configuration reloaded");
@@ -96,25 +100,25 @@ impl Host {
     }
 
     /// Has these tenants from now on: those that are there already may change, others begin, and those that are not
-    /// among them end. Returns what that changes.
-    pub(super) fn mount(&self, tenants: &BTreeMap<TenantName, TenantConfig>) -> Vec<String> {
+    /// among them end. `state` has that of all who begin. Returns what that changes.
+    pub(super) fn mount(
+        &self,
+        tenants: &BTreeMap<TenantName, TenantConfig>,
+        mut state: BTreeMap<TenantName, Values>,
+    ) -> Vec<String> {
         let before = self.mounts.load_full();
         let mut changed = Vec::new();
         let mut all = BTreeMap::new();
         for (name, config) in tenants {
-            let mount = match before.get(name) {
-                Some(mount) => {
-                    if mount.change(config) {
-                        changed.push(format!("tenant {name}"));
-                    }
-                    Arc::clone(mount)
+            if let Some(mount) = before.get(name) {
+                if mount.change(config) {
+                    changed.push(format!("tenant {name}"));
                 }
-                None => {
-                    changed.push(format!("tenant {name} (new)"));
-                    self.begin(name, config)
-                }
-            };
-            all.insert(name.clone(), mount);
+                all.insert(name.clone(), Arc::clone(mount));
+            } else if let Some(state) = state.remove(name) {
+                changed.push(format!("tenant {name} (new)"));
+                all.insert(name.clone(), self.begin(name, config, state));
+            }
         }
         // Nobody comes in any more before those who are in have to leave.
         self.mounts.store(Arc::new(Mounts::new(all)));
@@ -128,10 +132,23 @@ impl Host {
         changed
     }
 
-    fn begin(&self, name: &TenantName, config: &TenantConfig) -> Arc<Mount> {
+    /// Reads the state of those tenants that are not here yet.
+    async fn state_of_new(
+        &self,
+        tenants: &BTreeMap<TenantName, TenantConfig>,
+    ) -> Result<BTreeMap<TenantName, Values>, ServerError> {
+        let here = self.mounts.load_full();
+        let new = tenants.keys().filter(|name| here.get(name).is_none());
+        let (store, new) = (self.store.clone(), new.cloned().collect::<Vec<_>>());
+        let reading = tokio::task::spawn_blocking(move || read_state(&store, &new));
+        let panicked = |error: JoinError| StateError::Unavailable(error.to_string());
+        Ok(reading.await.map_err(panicked)??)
+    }
+
+    fn begin(&self, name: &TenantName, config: &TenantConfig, state: Values) -> Arc<Mount> {
         let limits = Arc::new(config.limits.clone());
         let hub = Hub::new(&self.exchange, name);
-        let tenant = Tenant::new(name.clone(), hub, config.limits.clone());
+        let tenant = Tenant::new(name.clone(), hub, state, config.limits.clone());
         let metrics = tenant.metrics.clone();
         let engine =
             self.engine
@@ -159,6 +176,15 @@ impl Host {
             }
         });
     }
+}
+
+/// The state of tenants by their names. Waits for the disk.
+pub(super) fn read_state<'a>(
+    store: &Store,
+    tenants: impl IntoIterator<Item = &'a TenantName>,
+) -> Result<BTreeMap<TenantName, Values>, StateError> {
+    let read = |name: &TenantName| Ok((name.clone(), store.tenant(name.as_str())?));
+    tenants.into_iter().map(read).collect()
 }
 
 fn names(keys: &[Key]) -> Vec<String> {

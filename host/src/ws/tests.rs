@@ -17,6 +17,7 @@ use super::{Settings, serve};
 use crate::cluster::LocalBus;
 use crate::config::{Limit, Limits, TenantName};
 use crate::hub::{Backlog, Connection, Exchange, Hub, Request};
+use crate::state::Store;
 use crate::tenant::Tenant;
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -26,7 +27,8 @@ fn tenant(limits: Limits) -> Arc<Tenant> {
     let backlog = Arc::new(Backlog::new(limits.outboxes_bytes_max));
     let exchange = Exchange::new("a", Arc::new(LocalBus::new()), backlog);
     let hub = Hub::new(&exchange, &TenantName::default());
-    Arc::new(Tenant::new(TenantName::default(), hub, limits))
+    let state = Store::Memory.tenant("test").unwrap();
+    Arc::new(Tenant::new(TenantName::default(), hub, state, limits))
 }
 
 /// A served connection, the client's end of it, and the tenant it belongs to.

@@ -7,6 +7,7 @@ mod connection;
 mod log;
 mod rooms;
 mod server;
+mod state;
 
 use std::time::Instant;
 

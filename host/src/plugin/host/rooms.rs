@@ -70,7 +70,7 @@ impl Host for State {
 }
 
 /// The room that is meant: the one named, or the current path's.
-fn room_of(event: &Event, name: Option<&str>) -> Result<RoomName, HostError> {
+pub(super) fn room_of(event: &Event, name: Option<&str>) -> Result<RoomName, HostError> {
     match (name, event.message()) {
         (Some(name), _) => room_name(name),
         (None, Some(routed)) => room_name(routed.message.path()),
