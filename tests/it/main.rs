@@ -18,6 +18,7 @@ mod compile;
 mod configuration;
 mod documented;
 mod faults;
+mod hostile;
 mod http;
 mod instances;
 mod limits;
