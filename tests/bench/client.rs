@@ -31,10 +31,15 @@ impl Client {
     /// # Errors
     /// When the server does not switch protocols.
     pub(crate) async fn connect(addr: SocketAddr) -> Result<Self> {
+        Self::connect_to(addr, "/ws").await
+    }
+
+    /// The same to another path.
+    pub(crate) async fn connect_to(addr: SocketAddr, path: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(addr).await?;
         stream.set_nodelay(true)?;
         let request = format!(
-            "GET /ws HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {path} HTTP/1.1\r\nHost: {addr}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         );
         stream.write_all(request.as_bytes()).await?;

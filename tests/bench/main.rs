@@ -20,6 +20,7 @@ mod rpc;
 mod smoke;
 mod swap;
 mod table;
+mod tenants;
 
 use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
@@ -89,6 +90,8 @@ enum Scenario {
     Swap,
     /// What a plugin that spins, hogs, floods or traps costs those of another one; of wardroom alone
     Neighbour,
+    /// A thousand tenants with a plugin each start from the cache; of wardroom alone
+    Tenants,
     /// rpc, fanout, idle
     All,
 }
@@ -128,11 +131,17 @@ fn run(args: &Args) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    if matches!(args.scenario, Scenario::Swap | Scenario::Neighbour) {
+    if matches!(
+        args.scenario,
+        Scenario::Swap | Scenario::Neighbour | Scenario::Tenants
+    ) {
         let wardroom = Wardroom::find(args, &std::env::current_exe()?)?;
         let (binary, plugins) = (&wardroom.binary, &wardroom.plugins);
         if args.scenario == Scenario::Swap {
             return runtime.block_on(swap::run(binary, plugins, cores.as_ref()));
+        }
+        if args.scenario == Scenario::Tenants {
+            return runtime.block_on(tenants::run(binary, plugins, args.rounds));
         }
         let puppet = wardroom.build_puppet()?;
         let measuring = neighbour::Measuring {
@@ -177,7 +186,7 @@ impl Scenario {
             Self::Fanout => fanouts.to_vec(),
             Self::Idle => vec![Load::Idle],
             Self::Smoke => vec![Load::Smoke],
-            Self::Swap | Self::Neighbour => vec![],
+            Self::Swap | Self::Neighbour | Self::Tenants => vec![],
             Self::All => [&[Load::Rpc], &fanouts[..], &[Load::Idle]].concat(),
         }
     }

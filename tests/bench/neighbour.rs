@@ -1,5 +1,6 @@
 //! `neighbour`: what the clients of one plugin notice of another one, on the same host, that spins, hogs memory,
-//! floods or traps as much as it can: how long their requests take, and how many they get answered.
+//! floods or traps as much as it can: how long their requests take, and how many they get answered. The other one is of
+//! the same tenant, and then of another.
 
 use std::fs::{self, File};
 use std::io::{Write, stdout};
@@ -55,23 +56,47 @@ struct Row {
     noise: Tally,
 }
 
+/// How the host is set up: what is in its configuration, and where the noise comes in.
+struct Setting {
+    title: &'static str,
+    config: &'static str,
+    /// The folders of `echo` and of the noisy plugin.
+    folders: [&'static str; 2],
+    mount: &'static str,
+}
+
+/// With a quarantine that never begins: it would protect others but hide what is to be seen.
+const ONE_TENANT: Setting = Setting {
+    title: "no quarantine",
+    config: "[limits]\nfailures_in_row_max = 4_000_000_000\nmessages_per_second_per_connection_max = 1_000_000\n",
+    folders: ["plugins", "plugins"],
+    mount: "/ws",
+};
+const TWO_TENANTS: Setting = Setting {
+    title: "another tenant's, no quarantine",
+    config: "[tenants.quiet]\nplugins = \"quiet\"\n[tenants.noisy]\nplugins = \"noisy\"\npath = \"/noisy\"\n\
+             [limits]\nfailures_in_row_max = 4_000_000_000\nmessages_per_second_per_connection_max = 1_000_000\n",
+    folders: ["quiet", "noisy"],
+    mount: "/noisy",
+};
+const DEFAULTS: Setting = Setting {
+    title: "default quarantine",
+    config: "[limits]\nmessages_per_second_per_connection_max = 1_000_000\n",
+    ..ONE_TENANT
+};
+
 impl Measuring<'_> {
-    /// Measures and prints: with a quarantine that never begins, which would protect others but hide what is to be
-    /// seen, and with the default one.
+    /// Measures and prints.
     pub(crate) async fn run(self) -> Result<()> {
         allow_files(FILES)?;
-        self.table(
-            "no quarantine",
-            "[limits]\nfailures_in_row_max = 4_000_000_000\n",
-            &Noise::ALL,
-        )
-        .await?;
-        self.table("default quarantine", "", &[Noise::Spin, Noise::Trap])
-            .await
+        self.table(&ONE_TENANT, &Noise::ALL).await?;
+        self.table(&TWO_TENANTS, &Noise::ALL).await?;
+        self.table(&DEFAULTS, &[Noise::Spin, Noise::Trap]).await
     }
 
-    async fn table(&self, title: &str, limits: &str, noises: &[Noise]) -> Result<()> {
-        let folder = self.folder(limits)?;
+    async fn table(&self, setting: &Setting, noises: &[Noise]) -> Result<()> {
+        let title = setting.title;
+        let folder = self.folder(setting)?;
         let log = File::create(folder.path().join("log"))?;
         let server = Server::start_logging_to(log, &self.serve(folder.path()), self.cores).await?;
         let beside: Vec<_> = [None]
@@ -81,7 +106,7 @@ impl Measuring<'_> {
         let mut rows: Vec<_> = beside.iter().map(|_| Row::default()).collect();
         for _ in 0..self.rounds {
             for (noise, row) in beside.iter().zip(&mut rows) {
-                let measured = self.measure(server.addr, *noise, row).await;
+                let measured = self.measure(&server, *noise, setting.mount, row).await;
                 measured.with_context(|| {
                     format!("{title}, beside {}", noise.map_or("nothing", Noise::name))
                 })?;
@@ -91,16 +116,17 @@ impl Measuring<'_> {
     }
 
     /// Plugins and configuration.
-    fn folder(&self, limits: &str) -> Result<TempDir> {
+    fn folder(&self, setting: &Setting) -> Result<TempDir> {
         let folder = TempDir::new()?;
-        let plugins = folder.path().join("plugins");
-        fs::create_dir(&plugins)?;
-        fs::copy(self.plugins.join("echo.wasm"), plugins.join("echo.wasm"))?;
+        let [quiet, noisy] = setting.folders.map(|name| folder.path().join(name));
+        fs::create_dir_all(&quiet)?;
+        fs::create_dir_all(&noisy)?;
+        fs::copy(self.plugins.join("echo.wasm"), quiet.join("echo.wasm"))?;
         fs::write(
-            plugins.join("noisy.wasm"),
+            noisy.join("noisy.wasm"),
             noise::plugin(self.puppet.clone())?,
         )?;
-        fs::write(folder.path().join("wardroom.toml"), limits)?;
+        fs::write(folder.path().join("wardroom.toml"), setting.config)?;
         Ok(folder)
     }
 
@@ -108,19 +134,21 @@ impl Measuring<'_> {
         let text = |path: &Path| path.display().to_string();
         let mut command = vec![text(self.binary)];
         command.extend(["serve", "--listen", "127.0.0.1:0"].map(str::to_owned));
-        command.extend([
-            "--plugins".to_owned(),
-            text(&folder.join("plugins")),
-            "--config".to_owned(),
-            text(&folder.join("wardroom.toml")),
-        ]);
+        command.extend(["--config".to_owned(), text(&folder.join("wardroom.toml"))]);
         command
     }
 
     /// One turn beside one noise.
-    async fn measure(&self, addr: SocketAddr, noise: Option<Noise>, row: &mut Row) -> Result<()> {
+    async fn measure(
+        &self,
+        server: &Server,
+        noise: Option<Noise>,
+        mount: &'static str,
+        row: &mut Row,
+    ) -> Result<()> {
+        let addr = server.addr;
         let noise = match noise {
-            Some(noise) => Some(noise::Running::start(noise, addr).await?),
+            Some(noise) => Some(noise::Running::start(noise, addr, mount).await?),
             None => None,
         };
         sleep(WARM_UP).await;

@@ -165,12 +165,13 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts, and waits until all its clients are connected.
-    pub(crate) async fn start(noise: Noise, addr: SocketAddr) -> Result<Self> {
+    pub(crate) async fn start(noise: Noise, addr: SocketAddr, mount: &'static str) -> Result<Self> {
         let stopping = Arc::new(AtomicBool::new(false));
         let (ready, is_ready) = oneshot::channel();
         let clients = Clients {
             noise,
             addr,
+            mount,
             stopping: Arc::clone(&stopping),
         };
         let name = std::thread::Builder::new().name("noise".to_owned());
@@ -202,6 +203,8 @@ impl Running {
 struct Clients {
     noise: Noise,
     addr: SocketAddr,
+    /// The path of their WebSockets.
+    mount: &'static str,
     stopping: Arc<AtomicBool>,
 }
 
@@ -216,7 +219,7 @@ impl Clients {
             // Only pushes need a room; and a plugin in quarantine lets nobody join.
             let client = match self.noise {
                 Noise::Push => self.member(&path).await?,
-                _ => Client::connect(self.addr).await?,
+                _ => Client::connect_to(self.addr, self.mount).await?,
             };
             let clients = self.clone();
             asking.spawn(async move { clients.ask(client, &path).await });
@@ -231,7 +234,7 @@ impl Clients {
 
     /// A connection that has joined the room of its path.
     async fn member(&self, path: &str) -> Result<Client> {
-        let mut client = Client::connect(self.addr).await?;
+        let mut client = Client::connect_to(self.addr, self.mount).await?;
         let mut has_joined = false;
         client.queue(&request(path, &json!([["join"]]), 0));
         client.flush().await?;

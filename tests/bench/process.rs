@@ -160,6 +160,12 @@ impl Server {
         cpu_of(&self.pid.to_string())
     }
 
+    /// Its open files, sockets among them.
+    pub(crate) fn open_files(&self) -> Result<usize> {
+        let path = format!("/proc/{}/fd", self.pid);
+        Ok(fs::read_dir(&path).with_context(|| path.clone())?.count())
+    }
+
     /// Bytes of its memory that are resident.
     pub(crate) fn resident_bytes(&self) -> Result<u64> {
         // not VmRSS, which lags by what the threads have not yet added up

@@ -169,7 +169,7 @@ impl Folder {
 }
 
 /// The same component, but for a section that says which version it is. To the host it is another one.
-fn with_section(component: &[u8], version: &str) -> Vec<u8> {
+pub(crate) fn with_section(component: &[u8], version: &str) -> Vec<u8> {
     let name = "version";
     let length = 1 + name.len() + version.len();
     assert!(length < 128, "longer lengths take more than a byte");
