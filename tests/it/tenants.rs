@@ -279,3 +279,29 @@ async fn check_says_which_plugins_each_would_have() {
     // Both have the same routes, and that is no conflict.
     assert!(!said.contains("conflict"), "{said}");
 }
+
+#[tokio::test]
+async fn the_same_plugin_is_in_memory_once() {
+    let config = format!("cache = \"code\"\n{TWO}");
+    let folder = folder(&config);
+    let program = serve(&folder).await;
+    // What another tenant has is not even looked for on the disk.
+    for file in fs::read_dir(folder.path().join("code")).unwrap() {
+        fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let later = "[tenants.later]\nplugins = \"umbra\"\npath = \"/later\"\n";
+    configure(&folder, &format!("{config}\n{later}"));
+    program.signal("HUP").await.unwrap();
+    program.logged(&["configuration reloaded"]).await.unwrap();
+    program
+        .logged(&["plugin loaded, its code from the cache", "later/puppet"])
+        .await
+        .unwrap();
+    // Its code is theirs, and what runs in it its own.
+    let mut near = acme(&program).await;
+    let mut new = connect(&program, "/later", None).await.unwrap();
+    for client in [&mut near, &mut new] {
+        let events = client.run("/do", json!([["events"]])).await.unwrap();
+        assert_eq!(events, json!([1]));
+    }
+}

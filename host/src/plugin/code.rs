@@ -12,6 +12,7 @@ use super::LoadError;
 use super::cache::{Cache, Facts, Key};
 use super::compile::{self, Compile, CompileError};
 use super::engine::Engine;
+use super::loaded::LoadedCode;
 use super::manifest::{Described, Said};
 use crate::config::Limits;
 
@@ -59,7 +60,7 @@ impl Artefact {
 /// Where a plugin's code came from, and how long that took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was compiled before, by this host or one that shares its cache.
+    /// It was compiled before, by this host or one that shares its cache, or is in memory already.
     Cached(Duration),
     /// It was compiled.
     Compiled(Duration),
@@ -76,14 +77,14 @@ impl fmt::Display for Origin {
 
 /// A component's code, ready to be instantiated.
 pub(super) struct Code {
-    pub(super) component: Component,
+    pub(super) loaded: Arc<LoadedCode>,
     pub(super) origin: Origin,
     /// What the plugin says of itself, when it had to be asked.
     pub(super) news: Option<Described>,
     entry: Option<Entry>,
 }
 
-/// A component's entry in the cache.
+/// What has to be told to the cache of a component.
 enum Entry {
     /// To be made.
     New(Key, Artefact),
@@ -93,15 +94,12 @@ enum Entry {
 impl Code {
     /// What the plugin said of itself when it was last asked, if that was under these limits.
     pub(super) fn described(&self, limits: &Limits) -> Option<Said> {
-        let Some(Entry::Old(_, facts)) = &self.entry else {
-            return None;
-        };
-        facts.described.as_ref()?.under(limits)
+        self.loaded.described.get()?.under(limits)
     }
 }
 
 impl Engine {
-    /// A component's code: out of the cache if it is there, else compiled.
+    /// A component's code: what is in memory already, or in the cache, and else compiled.
     pub(super) async fn code(&self, component: Vec<u8>) -> Result<Code, LoadError> {
         let component = Arc::new(component);
         let key = match &self.cache {
@@ -120,9 +118,14 @@ impl Engine {
             Compile::Child(program) => compile::in_child(program, &component, &self.limits).await?,
         };
         let engine = self.engine.clone();
-        let (loaded, artefact) = blocking(move || (artefact.load(&engine), artefact)).await?;
+        let (component, artefact) = blocking(move || (artefact.load(&engine), artefact)).await?;
+        let component = component.map_err(|error| LoadError::unfit(&error))?;
+        let loaded = Arc::new(LoadedCode::new(component, None));
+        if let Some(key) = &key {
+            self.loaded.insert(key.clone(), &loaded);
+        }
         Ok(Code {
-            component: loaded.map_err(|error| LoadError::unfit(&error))?,
+            loaded,
             origin: Origin::Compiled(began.elapsed()),
             news: None,
             entry: key.map(|key| Entry::New(key, artefact)),
@@ -136,21 +139,28 @@ impl Engine {
         component: &Arc<Vec<u8>>,
     ) -> Result<(Key, Option<Code>), LoadError> {
         let (engine, cache) = (self.engine.clone(), Arc::clone(cache));
-        let component = Arc::clone(component);
+        let (codes, component) = (Arc::clone(&self.loaded), Arc::clone(component));
         blocking(move || {
             let began = Instant::now();
+            let code = |loaded, entry| Code {
+                loaded,
+                origin: Origin::Cached(began.elapsed()),
+                news: None,
+                entry,
+            };
             let key = Key::of(&engine, &component);
-            let Some((artefact, facts)) = cache.get(&key) else {
+            if let Some(loaded) = codes.get(&key) {
+                return Ok((key, Some(code(loaded, None))));
+            }
+            let Some((artefact, mut facts)) = cache.get(&key) else {
                 return Ok((key, None));
             };
             match artefact.load(&engine) {
                 Ok(component) => {
-                    let code = Code {
-                        component,
-                        origin: Origin::Cached(began.elapsed()),
-                        news: None,
-                        entry: Some(Entry::Old(key.clone(), Box::new(facts))),
-                    };
+                    let loaded = LoadedCode::new(component, facts.described.take());
+                    let loaded = Arc::new(loaded);
+                    codes.insert(key.clone(), &loaded);
+                    let code = code(loaded, Some(Entry::Old(key.clone(), Box::new(facts))));
                     Ok((key, Some(code)))
                 }
                 Err(error) => {

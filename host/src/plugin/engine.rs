@@ -14,6 +14,7 @@ use super::bindings::wardroom::plugin as imports;
 use super::cache::Cache;
 use super::compile::Compile;
 use super::lanes::Lanes;
+use super::loaded::LoadedCodes;
 use super::meter::{OutOfCpu, Turn};
 use super::share::Share;
 use super::state::State;
@@ -41,6 +42,7 @@ pub struct Engine {
     pub(super) cache: Option<Arc<Cache>>,
     /// Bytes of linear memory that all instances have together.
     pub(super) instances_memory: Arc<AtomicUsize>,
+    pub(super) loaded: Arc<LoadedCodes>,
     lanes: Arc<Lanes>,
     /// For guests that have used up a tick: see [`Turn`].
     turns: Turns,
@@ -112,6 +114,7 @@ impl Engine {
             compile: Compile::Here,
             cache: None,
             instances_memory: Arc::default(),
+            loaded: Arc::default(),
             lanes: Arc::new(Lanes::new(threads)),
             turns,
             share,

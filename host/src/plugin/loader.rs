@@ -200,7 +200,7 @@ pub async fn inspect(engine: &Engine, file: &Path) -> Result<Inspection, FileErr
         Ok(code) => code,
         Err(error) => return Ok(Inspection::refused(size, error)),
     };
-    let ty = code.component.component_type();
+    let ty = code.loaded.component.component_type();
     let imports = ty.imports(&engine.engine);
     let exports = ty.exports(&engine.engine);
     let imports = imports.map(|(name, _)| name.to_owned()).collect();
@@ -222,7 +222,8 @@ pub fn stem(file: &Path) -> Cow<'_, str> {
 }
 
 async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, LoadError> {
-    let component = &code.component;
+    let loaded = Arc::clone(&code.loaded);
+    let component = &loaded.component;
     check_imports(engine, component)?;
     let pre = engine
         .linker
@@ -234,7 +235,10 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
         Some(said) => said,
         None => {
             let said = describe(engine, name, &pre, &exports).await?;
-            code.news = Some(Described::new(said.clone(), limits));
+            let described = Described::new(said.clone(), limits);
+            // When there is one already, it was asked under other limits.
+            let _ = loaded.described.set(described.clone());
+            code.news = Some(described);
             said
         }
     };
@@ -270,6 +274,7 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
         pool,
         health,
         metrics,
+        _code: loaded,
     })
 }
 

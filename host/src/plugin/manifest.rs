@@ -49,7 +49,7 @@ impl From<wit::Manifest> for Said {
 
 /// What a plugin once said of itself, to be kept: `describe` must be pure, so its answer depends on nothing but the
 /// component. Whether there is an answer also depends on the limits that it ran under.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Described {
     said: Said,
@@ -57,7 +57,7 @@ pub(super) struct Described {
 }
 
 /// The limits that `describe` runs under.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Under {
     memory_bytes_max: usize,

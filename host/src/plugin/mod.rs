@@ -15,6 +15,7 @@ mod guest_log;
 mod health;
 mod host;
 mod lanes;
+mod loaded;
 mod loader;
 mod log_rate;
 mod manifest;
@@ -53,6 +54,7 @@ use crate::config::{Limit, Limits};
 use crate::hub::Request;
 use crate::metrics::{Failure, PluginMetrics};
 use health::Health;
+use loaded::LoadedCode;
 use meter::{Metered, OutOfCpu};
 use pool::{Instance, Pool};
 
@@ -68,6 +70,8 @@ pub struct Plugin {
     pool: Pool,
     health: Health,
     metrics: PluginMetrics,
+    /// So that others find it for as long as it is used.
+    _code: Arc<LoadedCode>,
 }
 
 /// Where the functions of a component are.

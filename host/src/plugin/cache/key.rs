@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 const FORMAT: &[u8] = b"wardroom compiled code 1\0";
 
 /// The name of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key(String);
 
 impl Key {
