@@ -26,7 +26,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Names and values of the cookies, in the order they came.
     pub cookies: Vec<(String, String)>,
-    /// The client's address and port.
+    /// The client's address and port; port 0 when a proxy says only the address.
     pub peer: String,
     /// What was established about the client before the connection opened, as JSON; see
     /// [`claims`](Self::claims).

@@ -1,5 +1,6 @@
 //! The host, put together: the engine, the tenant, the listener; and taken apart again in order.
 
+mod access;
 mod admission;
 mod drain;
 mod http;
@@ -33,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::plugin::{Cache, Compile, Engine, EngineError};
 use crate::tenant::{Change, Tenant};
 use crate::ws::{self, Settings};
+use access::{Access, Refusals};
 use admission::{Admission, Place, Places};
 use http::{Accepted, Upgraded};
 use live::Live;
@@ -92,6 +94,9 @@ pub struct Host {
     stopping: CancellationToken,
     /// Of all connections.
     backlog: Arc<Backlog>,
+    /// A reload replaces it with the configuration.
+    access: ArcSwap<Access>,
+    refusals: Refusals,
     admission: Admission,
     /// Of the sockets that are not yet connections.
     handshakes: Arc<Places>,
@@ -109,6 +114,7 @@ impl Host {
     /// [`ServerError::Config`] and [`ServerError::Engine`].
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
+        let access = Access::of(&config);
         let metrics = Metrics::new();
         let engine = set_up_engine(&config, metrics.clone())?;
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
@@ -120,6 +126,8 @@ impl Host {
             tenant,
             stopping: CancellationToken::new(),
             backlog,
+            access: ArcSwap::from_pointee(access),
+            refusals: Refusals::default(),
             admission: Admission::default(),
             handshakes: Arc::default(),
             reloads: Semaphore::new(1),

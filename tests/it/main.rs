@@ -25,6 +25,7 @@ mod live;
 mod loader;
 mod loading;
 mod mutants;
+mod origins;
 mod outbox;
 mod program;
 mod quarantine;

@@ -81,7 +81,8 @@ pub(crate) fn none(problems: &[String]) {
 /// What each module of the host may use of the others; ARCHITECTURE.md says why.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
-    ("config", &[]),
+    ("auth", &[]),
+    ("config", &["auth"]),
     ("rate", &[]),
     ("cluster", &["protocol"]),
     ("metrics", &["config"]),
@@ -103,7 +104,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "server",
         &[
             "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster",
-            "metrics", "rate",
+            "metrics", "rate", "auth",
         ],
     ),
     ("admin", &["server", "tenant", "plugin"]),

@@ -58,7 +58,8 @@ impl File<'_> {
             let name = format!("{prefix}{}", name.get_ref());
             let key = known.iter().find(|(known, _)| *known == name);
             if let Some((_, key)) = key {
-                reading.take(*key, given(value), origin);
+                let texts = texts(value);
+                reading.take(*key, given(value, texts.as_deref()), origin);
                 if let Some(folder) = self.file.parent() {
                     key.resolve(&mut reading.config, folder);
                 }
@@ -70,7 +71,7 @@ impl File<'_> {
                     _ => reading.fault(
                         Some(name),
                         Some(origin),
-                        format!("must be a table, not {}", given(value)),
+                        format!("must be a table, not {}", given(value, None)),
                     ),
                 }
             } else if value.get_ref().is_table() {
@@ -85,7 +86,13 @@ impl File<'_> {
     }
 }
 
-fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Given<'a> {
+/// The texts of an array that has nothing else.
+fn texts<'a>(value: &'a Spanned<DeValue<'_>>) -> Option<Vec<&'a str>> {
+    let array = value.get_ref().as_array()?;
+    array.iter().map(|item| item.get_ref().as_str()).collect()
+}
+
+fn given<'a>(value: &'a Spanned<DeValue<'_>>, texts: Option<&'a [&'a str]>) -> Given<'a> {
     match value.get_ref() {
         DeValue::String(text) => Given::Text(text),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
@@ -93,7 +100,7 @@ fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Given<'a> {
         DeValue::Boolean(on) => Given::Switch(*on),
         DeValue::Float(_) => Given::Other("a number with a fraction"),
         DeValue::Datetime(_) => Given::Other("a date or a time of day"),
-        DeValue::Array(_) => Given::Other("an array"),
+        DeValue::Array(_) => texts.map_or(Given::Other("an array of other things"), Given::List),
         DeValue::Table(_) => Given::Other("a table"),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::unit::{Address, Folder, Given, Switch, Text, Time, Unit};
+use super::unit::{Address, Folder, Given, NetworkList, OriginList, Switch, Text, Time, Unit};
 use super::{Config, Limit, Value};
 
 /// Makes the enum of keys of one list: the variant, the field of [`Config`], the [`Unit`] in which it is written.
@@ -68,6 +68,8 @@ keys! {
     Admin admin: Address;
     AdminToken admin_token: Text;
     Path path: Text;
+    Origins origins: OriginList;
+    TrustedProxies trusted_proxies: NetworkList;
     Plugins plugins: Folder;
     Cache cache: Folder;
     Watch watch: Switch;
@@ -115,6 +117,8 @@ impl Key {
                 | Limit::CacheBytesMax,
             ) => true,
             Self::AdminToken
+            | Self::Origins
+            | Self::TrustedProxies
             | Self::Watch
             | Self::HeartbeatInterval
             | Self::HeartbeatTimeout

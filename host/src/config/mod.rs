@@ -29,6 +29,7 @@ pub use limits::{Limit, Limits};
 pub use sources::{ConfigFile, Flags, Sources};
 pub use value::{Secret, Value};
 
+use crate::auth::{Networks, Origins};
 use unit::Given;
 
 /// Longer than anything waits here, and short enough to be added to any point in time.
@@ -56,6 +57,10 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// The path at which WebSockets are accepted.
     pub path: String,
+    /// The pages that may connect.
+    pub origins: Origins,
+    /// The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count.
+    pub trusted_proxies: Networks,
     /// The folder whose `*.wasm` files are the plugins.
     pub plugins: PathBuf,
     /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
@@ -86,6 +91,8 @@ impl Default for Config {
             admin: None,
             admin_token: None,
             path: "/ws".to_owned(),
+            origins: Origins::default(),
+            trusted_proxies: Networks::default(),
             plugins: PathBuf::from("plugins"),
             cache: None,
             compiler: None,

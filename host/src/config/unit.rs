@@ -1,6 +1,7 @@
 //! How a value is written where it is given: each kind of value, what may stand for it, and what to say when something
 //! else does.
 
+mod list;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{SIZES, Secret, TIMES, Value};
+pub(super) use list::{NetworkList, OriginList};
 
 /// What a source gives for a key.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +24,8 @@ pub(super) enum Given<'a> {
     Integer(i128),
     /// `true` or `false` of a file.
     Switch(bool),
+    /// Texts of a file.
+    List(&'a [&'a str]),
     /// What no key takes, by its name.
     Other(&'static str),
 }
@@ -33,6 +37,7 @@ impl fmt::Display for Given<'_> {
             Self::Any(text) | Self::Text(text) => write!(formatter, "{text:?}"),
             Self::Integer(number) => number.fmt(formatter),
             Self::Switch(on) => on.fmt(formatter),
+            Self::List(_) => formatter.write_str("an array"),
             Self::Other(name) => formatter.write_str(name),
         }
     }
@@ -93,7 +98,7 @@ impl<T: Number> Unit<T> for Count {
         let number = match given {
             Given::Any(text) => digits(text)?,
             Given::Integer(number) => u64::try_from(number).ok()?,
-            Given::Text(_) | Given::Switch(_) | Given::Other(_) => return None,
+            Given::Text(_) | Given::Switch(_) | Given::List(_) | Given::Other(_) => return None,
         };
         T::try_from(number).ok()
     }
@@ -125,7 +130,7 @@ impl<T: Number> Unit<T> for Bytes {
                 number.checked_mul(size)?
             }
             Given::Integer(number) => u64::try_from(number).ok()?,
-            Given::Switch(_) | Given::Other(_) => return None,
+            Given::Switch(_) | Given::List(_) | Given::Other(_) => return None,
         };
         T::try_from(number).ok()
     }
@@ -172,7 +177,7 @@ impl Unit<bool> for Switch {
         match given {
             Given::Any(text) => text.parse().ok(),
             Given::Switch(on) => Some(on),
-            Given::Text(_) | Given::Integer(_) | Given::Other(_) => None,
+            Given::Text(_) | Given::Integer(_) | Given::List(_) | Given::Other(_) => None,
         }
     }
 
@@ -223,9 +228,7 @@ impl Unit<PathBuf> for Folder {
     }
 
     fn parse(given: Given<'_>) -> Option<PathBuf> {
-        text(given)
-            .filter(|text| !text.is_empty())
-            .map(PathBuf::from)
+        path(given)
     }
 
     fn show(value: &PathBuf) -> Value {
@@ -267,10 +270,15 @@ impl<T, U: Unit<T>> Unit<Option<T>> for U {
     }
 }
 
+fn path(given: Given<'_>) -> Option<PathBuf> {
+    let text = text(given).filter(|text| !text.is_empty());
+    text.map(PathBuf::from)
+}
+
 fn text(given: Given<'_>) -> Option<&str> {
     match given {
         Given::Any(text) | Given::Text(text) => Some(text),
-        Given::Integer(_) | Given::Switch(_) | Given::Other(_) => None,
+        Given::Integer(_) | Given::Switch(_) | Given::List(_) | Given::Other(_) => None,
     }
 }
 

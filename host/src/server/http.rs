@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::Host;
+use super::access::Client;
 use super::admission::Admitted;
 use crate::config::Limit;
 use crate::dispatch::{self, UpgradeRefused};
@@ -80,6 +81,13 @@ impl Host {
             Ok(response) => response,
             Err(error) => return refuse_upgrade(error),
         };
+        let access = self.access.load_full();
+        let client = access.client(request, peer);
+        let peer = client.peer;
+        if let Err(refused) = access.check_origin(&request.uri, &request.headers, client) {
+            self.say_refused(request, client, &refused);
+            return answer(StatusCode::FORBIDDEN, format!("{refused}\n"));
+        }
         let limits = self.tenant.limits();
         let admitted = match self.admission.admit(peer, &limits) {
             Ok(admitted) => admitted,
@@ -96,6 +104,12 @@ impl Host {
             }
             Err(refused) => refused_by_plugin(refused),
         }
+    }
+
+    fn say_refused(&self, request: &Parts, client: Client, reason: &dyn std::error::Error) {
+        let origin = request.headers.get(header::ORIGIN);
+        let origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()));
+        self.refusals.say(client, origin.as_deref(), reason);
     }
 }
 

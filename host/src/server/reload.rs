@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::access::Access;
 use super::{Host, Patience, Refreshed, ServerError};
 use crate::config::{Config, ConfigError, Key};
 use crate::plugin::plugin_files;
@@ -82,6 +83,7 @@ impl Host {
             self.backlog.set_max(limits.outboxes_bytes_max);
             self.tenant.set_limits(limits);
         }
+        self.access.store(Arc::new(Access::of(&config)));
         self.config.store(Arc::new(config));
         let refreshed = self.refresh(Patience::None).await?;
         tracing::info!(changed = names(&changed), "configuration reloaded");
