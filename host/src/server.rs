@@ -349,6 +349,7 @@ impl Host {
             heartbeat_interval: config.heartbeat_interval,
             heartbeat_timeout: config.heartbeat_timeout,
             drain: config.drain,
+            lifetime: None,
             stopping: self.stopping.clone(),
         }
     }

@@ -67,11 +67,13 @@ pub enum CloseCode {
     Overloaded = 1013,
     /// The client did not read what was sent to it.
     SlowConsumer = 3008,
+    /// The token with which the connection was opened has expired.
+    Expired = 3502,
 }
 
 impl CloseCode {
     /// Every code, for documentation and its test.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Normal,
         Self::GoingAway,
         Self::ProtocolError,
@@ -82,6 +84,7 @@ impl CloseCode {
         Self::Restarting,
         Self::Overloaded,
         Self::SlowConsumer,
+        Self::Expired,
     ];
 }
 
