@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod plugin;
 pub mod protocol;
 pub mod rate;
+pub mod reread;
 pub mod server;
 pub mod tenant;
 pub mod ws;

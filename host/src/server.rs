@@ -14,7 +14,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -111,10 +111,10 @@ impl Host {
     /// Sets up a host without plugins.
     ///
     /// # Errors
-    /// [`ServerError::Config`] and [`ServerError::Engine`].
+    /// [`ServerError::Config`], also for a key that cannot be, and [`ServerError::Engine`].
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
-        let access = Access::of(&config);
+        let access = Access::open(&config)?;
         let metrics = Metrics::new();
         let engine = set_up_engine(&config, metrics.clone())?;
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
@@ -333,23 +333,29 @@ impl Host {
         let Some(Upgraded {
             stream,
             read,
-            accepted: Accepted { request, admitted },
+            accepted:
+                Accepted {
+                    request,
+                    admitted,
+                    expires_at,
+                },
         }) = upgraded
         else {
             return;
         };
-        let settings = self.settings();
+        let settings = self.settings(expires_at);
         ws::serve(stream, read, request, &self.tenant, &settings).await;
         drop(admitted);
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, expires_at: Option<SystemTime>) -> Settings {
         let config = self.config.load();
         Settings {
             heartbeat_interval: config.heartbeat_interval,
             heartbeat_timeout: config.heartbeat_timeout,
             drain: config.drain,
-            lifetime: None,
+            lifetime: expires_at
+                .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default()),
             stopping: self.stopping.clone(),
         }
     }

@@ -81,7 +81,8 @@ pub(crate) fn none(problems: &[String]) {
 /// What each module of the host may use of the others; ARCHITECTURE.md says why.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
-    ("auth", &[]),
+    ("reread", &[]),
+    ("auth", &["protocol", "reread"]),
     ("config", &["auth"]),
     ("rate", &[]),
     ("cluster", &["protocol"]),
@@ -104,7 +105,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "server",
         &[
             "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster",
-            "metrics", "rate", "auth",
+            "metrics", "rate", "auth", "reread",
         ],
     ),
     ("admin", &["server", "tenant", "plugin"]),
@@ -153,6 +154,7 @@ fn dependencies_stay_where_they_belong() {
     let owners = [
         ("wasmtime", "plugin"),
         ("wasmtime_wasi", "plugin"),
+        ("jsonwebtoken", "auth"),
         ("tokio_tungstenite", "ws"),
         ("tungstenite", "ws"),
         ("metrics_exporter_prometheus", "metrics"),

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Key;
 use super::fault::Origin;
-use super::key::{LIMITS, nearest};
+use super::key::{TABLES, nearest};
 use super::sources::Reading;
 use super::unit::Given;
 
@@ -57,25 +57,26 @@ impl File<'_> {
             let origin = self.origin(Some(self.line(name.span().start)));
             let name = format!("{prefix}{}", name.get_ref());
             let key = known.iter().find(|(known, _)| *known == name);
+            let texts = texts(value);
+            let given = given(value, texts.as_deref());
+            let below = format!("{name}.");
             if let Some((_, key)) = key {
-                let texts = texts(value);
-                reading.take(*key, given(value, texts.as_deref()), origin);
+                reading.take(*key, given, origin);
                 if let Some(folder) = self.file.parent() {
                     key.resolve(&mut reading.config, folder);
                 }
-            } else if name == LIMITS {
+            } else if known.iter().any(|(known, _)| known.starts_with(&below)) {
                 match value.get_ref() {
-                    DeValue::Table(limits) => {
-                        self.table(&format!("{LIMITS}."), limits, known, reading);
-                    }
+                    DeValue::Table(table) => self.table(&below, table, known, reading),
                     _ => reading.fault(
                         Some(name),
                         Some(origin),
-                        format!("must be a table, not {}", given(value, None)),
+                        format!("must be a table, not {given}"),
                     ),
                 }
             } else if value.get_ref().is_table() {
-                let problem = format!("there is no such table; the nearest is [{LIMITS}]");
+                let nearest = nearest(&name, TABLES.into_iter().map(ToOwned::to_owned));
+                let problem = format!("there is no such table; the nearest is [{nearest}]");
                 reading.fault(Some(name), Some(origin), problem);
             } else {
                 let nearest = nearest(&name, known.iter().map(|(known, _)| known.clone()));

@@ -3,12 +3,25 @@
 use std::fmt;
 use std::path::Path;
 
-use super::unit::{Address, Folder, Given, NetworkList, OriginList, Switch, Text, Time, Unit};
+use super::unit::{
+    Address, FileName, Folder, Given, NetworkList, OriginList, Switch, Text, TextList, Time, Unit,
+};
 use super::{Config, Limit, Value};
 
-/// Makes the enum of keys of one list: the variant, the field of [`Config`], the [`Unit`] in which it is written.
+/// How a key is called: as its field, unless it is in a table.
+macro_rules! name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $name:literal) => {
+        $name
+    };
+}
+
+/// Makes the enum of keys of one list: the variant, the field of [`Config`], its name if that is another, the [`Unit`]
+/// in which it is written.
 macro_rules! keys {
-    ($($variant:ident $field:ident: $unit:ident;)+) => {
+    ($($variant:ident $field:ident $($name:literal)?: $unit:ident;)+) => {
         /// A key of the configuration.
         ///
         /// ```
@@ -55,7 +68,7 @@ macro_rules! keys {
         impl fmt::Display for Key {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Self::$variant => formatter.write_str(stringify!($field)),)+
+                    $(Self::$variant => formatter.write_str(name!($field $($name)?)),)+
                     Self::Limit(limit) => write!(formatter, "{LIMITS}.{}", limit.key()),
                 }
             }
@@ -70,6 +83,12 @@ keys! {
     Path path: Text;
     Origins origins: OriginList;
     TrustedProxies trusted_proxies: NetworkList;
+    JwtSecret jwt_secret "auth.jwt.secret": Text;
+    JwtSecretFile jwt_secret_file "auth.jwt.secret_file": FileName;
+    JwtKeyFile jwt_key_file "auth.jwt.key_file": FileName;
+    JwtJwksFile jwt_jwks_file "auth.jwt.jwks_file": FileName;
+    JwtAudience jwt_audience "auth.jwt.audience": TextList;
+    JwtIssuer jwt_issuer "auth.jwt.issuer": TextList;
     Plugins plugins: Folder;
     Cache cache: Folder;
     Watch watch: Switch;
@@ -81,6 +100,8 @@ keys! {
 
 /// The table that limits are in.
 pub(super) const LIMITS: &str = "limits";
+/// All tables that stand at the top of a file.
+pub(super) const TABLES: [&str; 2] = [LIMITS, "auth"];
 
 /// What variables of the configuration begin with.
 pub(super) const PREFIX: &str = "WARDROOM_";
@@ -119,6 +140,12 @@ impl Key {
             Self::AdminToken
             | Self::Origins
             | Self::TrustedProxies
+            | Self::JwtSecret
+            | Self::JwtSecretFile
+            | Self::JwtKeyFile
+            | Self::JwtJwksFile
+            | Self::JwtAudience
+            | Self::JwtIssuer
             | Self::Watch
             | Self::HeartbeatInterval
             | Self::HeartbeatTimeout
@@ -127,14 +154,18 @@ impl Key {
         }
     }
 
-    /// Makes a relative folder one that is relative to this.
+    /// Makes a relative path one that is relative to this.
     pub(super) fn resolve(self, config: &mut Config, folder: &Path) {
-        match self {
-            Self::Plugins => config.plugins = folder.join(&config.plugins),
-            Self::Cache => {
-                config.cache = config.cache.as_ref().map(|cache| folder.join(cache));
-            }
-            _ => {}
+        let path = match self {
+            Self::Plugins => Some(&mut config.plugins),
+            Self::Cache => config.cache.as_mut(),
+            Self::JwtSecretFile => config.jwt_secret_file.as_mut(),
+            Self::JwtKeyFile => config.jwt_key_file.as_mut(),
+            Self::JwtJwksFile => config.jwt_jwks_file.as_mut(),
+            _ => None,
+        };
+        if let Some(path) = path {
+            *path = folder.join(&*path);
         }
     }
 }
@@ -153,8 +184,14 @@ fn distance(wanted: &str, name: &str) -> usize {
 }
 
 fn bare(name: &str) -> &str {
-    let tables = ["limits.", "WARDROOM_LIMITS_", PREFIX];
-    let bare = tables.iter().find_map(|table| name.strip_prefix(table));
+    const TABLES: [&str; 5] = [
+        "limits.",
+        "auth.jwt.",
+        "WARDROOM_LIMITS_",
+        "WARDROOM_AUTH_JWT_",
+        PREFIX,
+    ];
+    let bare = TABLES.iter().find_map(|table| name.strip_prefix(table));
     bare.unwrap_or(name)
 }
 

@@ -6,6 +6,7 @@
 //! name in a file, its variable, what it may hold, how it is shown. Nothing here starts anything or touches the process:
 //! the environment is passed in as a value, the one thing that is read is the file.
 
+mod access;
 mod effective;
 mod environment;
 mod fault;
@@ -61,6 +62,18 @@ pub struct Config {
     pub origins: Origins,
     /// The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count.
     pub trusted_proxies: Networks,
+    /// The secret that tokens are signed with. One of the four sources of keys, or none of them: see [`Self::jwt`].
+    pub jwt_secret: Option<Secret>,
+    /// A file with that secret.
+    pub jwt_secret_file: Option<PathBuf>,
+    /// A file with the public key, in PEM.
+    pub jwt_key_file: Option<PathBuf>,
+    /// A file with the public keys, a JSON Web Key Set.
+    pub jwt_jwks_file: Option<PathBuf>,
+    /// A token has to be for one of these.
+    pub jwt_audience: Vec<String>,
+    /// A token has to be by one of these.
+    pub jwt_issuer: Vec<String>,
     /// The folder whose `*.wasm` files are the plugins.
     pub plugins: PathBuf,
     /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
@@ -93,6 +106,12 @@ impl Default for Config {
             path: "/ws".to_owned(),
             origins: Origins::default(),
             trusted_proxies: Networks::default(),
+            jwt_secret: None,
+            jwt_secret_file: None,
+            jwt_key_file: None,
+            jwt_jwks_file: None,
+            jwt_audience: vec![],
+            jwt_issuer: vec![],
             plugins: PathBuf::from("plugins"),
             cache: None,
             compiler: None,
@@ -191,6 +210,7 @@ impl Config {
             let is_short = !matches!(key.get(self), Value::Time(time) if time > TIME_MAX);
             check(key, is_short, "must be at most \"8760h\", a year");
         }
+        self.validate_access(&mut faults);
         self.limits.validate(&mut faults);
         ConfigError::of(faults)
     }

@@ -78,6 +78,11 @@ heartbeat_interval = "0"
 heartbeat_timeout = "90s"
 drain = "1m"
 
+[auth.jwt]
+jwks_file = "keys.json"
+audience = "chat"
+issuer = ["https://a", "https://b"]
+
 [limits]
 connections_max = 0x10
 message_bytes_max = "64 KiB"
@@ -93,6 +98,12 @@ event_cpu_max = "20ms"
         path: "/chat/ws".to_owned(),
         origins: Origins::of(texts(&["https://acme.com", "https://*.acme.com"])).unwrap(),
         trusted_proxies: Networks::of(texts(&["10.0.0.0/8"])).unwrap(),
+        jwt_jwks_file: Some(folder.path().join("keys.json")),
+        jwt_audience: texts(&["chat"]),
+        jwt_issuer: texts(&["https://a", "https://b"]),
+        jwt_secret: None,
+        jwt_secret_file: None,
+        jwt_key_file: None,
         plugins: folder.path().join("live"),
         cache: Some(PathBuf::from("/var/cache/wardroom")),
         watch: false,

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{SIZES, Secret, TIMES, Value};
-pub(super) use list::{NetworkList, OriginList};
+pub(super) use list::{NetworkList, OriginList, TextList};
 
 /// What a source gives for a key.
 #[derive(Clone, Copy, Debug)]
@@ -233,6 +233,23 @@ impl Unit<PathBuf> for Folder {
 
     fn show(value: &PathBuf) -> Value {
         Value::Text(value.display().to_string())
+    }
+}
+
+/// A file. Relative ones are as with [`Folder`].
+pub(super) enum FileName {}
+
+impl Unit<PathBuf> for FileName {
+    fn wanted() -> String {
+        "a file".to_owned()
+    }
+
+    fn parse(given: Given<'_>) -> Option<PathBuf> {
+        path(given)
+    }
+
+    fn show(value: &PathBuf) -> Value {
+        Folder::show(value)
     }
 }
 

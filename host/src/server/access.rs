@@ -1,16 +1,21 @@
 //! Who gets in: what is made of the configuration for it, and what is answered to who does not.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use hyper::Uri;
-use hyper::header::HeaderMap;
+use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use parking_lot::Mutex;
 
-use crate::auth::{Forwarded, Networks, OriginRefused, Origins, Scheme};
-use crate::config::Config;
+use crate::auth::{
+    self, Forwarded, Jwt, KeySource, Networks, OriginRefused, Origins, Scheme, TokenRefused,
+    Verified,
+};
+use crate::config::{Config, ConfigError, Fault, Key};
+use crate::hub::Request;
 use crate::rate::Throttle;
+use crate::reread::BadFile;
 
 /// Lines within a second about who did not get in: whoever can connect can cause them.
 const LOG_LINES_PER_SECOND: u32 = 10;
@@ -20,14 +25,29 @@ const LOG_LINES_PER_SECOND: u32 = 10;
 pub(super) struct Access {
     proxies: Networks,
     origins: Origins,
+    jwt: Option<Jwt>,
 }
 
 impl Access {
-    pub(super) fn of(config: &Config) -> Self {
-        Self {
+    /// Reads the files that a valid configuration names.
+    ///
+    /// # Errors
+    /// The first that is not what it should be, as a fault of its key.
+    pub(super) fn open(config: &Config) -> Result<Self, ConfigError> {
+        let jwt = config.jwt()?;
+        let key = jwt.as_ref().map(|jwt| match jwt.key {
+            KeySource::Secret(_) => Key::JwtSecret,
+            KeySource::SecretFile(_) => Key::JwtSecretFile,
+            KeySource::KeyFile(_) => Key::JwtKeyFile,
+            KeySource::JwksFile(_) => Key::JwtJwksFile,
+        });
+        let jwt = jwt.map(Jwt::open).transpose();
+        let jwt = jwt.map_err(|bad| fault(key.unwrap_or(Key::JwtSecret), &bad))?;
+        Ok(Self {
             proxies: config.trusted_proxies.clone(),
             origins: config.origins.clone(),
-        }
+            jwt,
+        })
     }
 
     /// Who is behind a socket, as far as its proxies are to be believed.
@@ -47,6 +67,39 @@ impl Access {
         client: Client,
     ) -> Result<(), OriginRefused> {
         self.origins.check(uri, headers, client.scheme)
+    }
+
+    /// What the token of a request says; `None` where none is asked for.
+    pub(super) async fn check_token(
+        &self,
+        request: &Parts,
+    ) -> Result<Option<Verified>, TokenRefused> {
+        let Some(jwt) = &self.jwt else {
+            return Ok(None);
+        };
+        let token = auth::find_token(&request.headers, request.uri.query())?;
+        jwt.verify(token).await.map(Some)
+    }
+}
+
+/// Puts what a token says in its place: plugins get the claims, and never what could be used again elsewhere. Returns
+/// until when it is good.
+pub(super) fn disclose(verified: Verified, request: &mut Request) -> SystemTime {
+    request.claims = Some(verified.claims);
+    request.query = request.query.as_deref().and_then(auth::redact_token);
+    let is_token = |name: &str| name == header::AUTHORIZATION.as_str();
+    request.headers.retain(|(name, _)| !is_token(name));
+    verified.expires_at
+}
+
+fn fault(key: Key, bad: &BadFile) -> ConfigError {
+    let fault = Fault {
+        key: Some(key.to_string()),
+        origin: None,
+        problem: bad.to_string(),
+    };
+    ConfigError {
+        faults: vec![fault],
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -18,8 +19,9 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::Host;
-use super::access::Client;
+use super::access::{self, Client};
 use super::admission::Admitted;
+use crate::auth::TokenRefused;
 use crate::config::Limit;
 use crate::dispatch::{self, UpgradeRefused};
 use crate::hub::Request;
@@ -96,10 +98,23 @@ impl Host {
                 return keep_out(limit);
             }
         };
-        let described = upgrade::describe(request, peer, &self.tenant.plugins());
+        // After the limits, so that they also bound what checking signatures costs.
+        let verified = match access.check_token(request).await {
+            Ok(verified) => verified,
+            Err(refused) => {
+                self.say_refused(request, client, &refused);
+                return unauthorized(&refused);
+            }
+        };
+        let mut described = upgrade::describe(request, peer, &self.tenant.plugins());
+        let expires_at = verified.map(|verified| access::disclose(verified, &mut described));
         match dispatch::upgrade(&self.tenant, described).await {
             Ok(request) => {
-                *accepted.lock() = Some(Accepted { request, admitted });
+                *accepted.lock() = Some(Accepted {
+                    request,
+                    admitted,
+                    expires_at,
+                });
                 response.map(|()| Full::default())
             }
             Err(refused) => refused_by_plugin(refused),
@@ -125,6 +140,8 @@ pub(super) struct Upgraded {
 pub(super) struct Accepted {
     pub(super) request: Request,
     pub(super) admitted: Admitted,
+    /// When its token stops being good; `None` without one.
+    pub(super) expires_at: Option<SystemTime>,
 }
 
 /// Says that there is no time even for a request. The socket is dropped with what was not read of it, so the answer
@@ -147,6 +164,20 @@ fn keep_out(limit: Limit) -> Response<Full<Bytes>> {
     let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "at capacity\n");
     let second = HeaderValue::from_static("1");
     response.headers_mut().insert(header::RETRY_AFTER, second);
+    response
+}
+
+/// Says that a token is needed, or is not good, and not why (RFC 6750, 3).
+fn unauthorized(refused: &TokenRefused) -> Response<Full<Bytes>> {
+    let (challenge, body) = match refused {
+        TokenRefused::Missing => ("Bearer", "a token is needed\n"),
+        _ => ("Bearer error=\"invalid_token\"", "the token is not valid\n"),
+    };
+    let mut response = answer(StatusCode::UNAUTHORIZED, body);
+    let challenge = HeaderValue::from_static(challenge);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 

@@ -72,6 +72,7 @@ impl Host {
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
+        let access = Access::open(&config)?;
         plugin_files(&config.plugins).map_err(|source| ServerError::Plugins {
             folder: config.plugins.clone(),
             source,
@@ -83,7 +84,7 @@ impl Host {
             self.backlog.set_max(limits.outboxes_bytes_max);
             self.tenant.set_limits(limits);
         }
-        self.access.store(Arc::new(Access::of(&config)));
+        self.access.store(Arc::new(access));
         self.config.store(Arc::new(config));
         let refreshed = self.refresh(Patience::None).await?;
         tracing::info!(changed = names(&changed), "configuration reloaded");

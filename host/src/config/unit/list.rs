@@ -5,7 +5,7 @@ use crate::auth::{Networks, Origins};
 use crate::config::Value;
 
 /// Texts of any kind.
-enum TextList {}
+pub(in crate::config) enum TextList {}
 
 impl Unit<Vec<String>> for TextList {
     fn wanted() -> String {
