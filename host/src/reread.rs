@@ -1,4 +1,4 @@
-//! Files that are read again when they change, while the host runs, such as keys.
+//! Files that are read again when they change, while the host runs: keys and certificates.
 //!
 //! They are looked at when they are used, at most once a second. What cannot be read, or is none of what it should
 //! be, is logged once and changes nothing: what was read before stays.
@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 
 /// What changes within it is noticed together. Who rotates keys does so hours apart.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// More than any key or set of keys takes.
+/// More than any key, certificate or set of them takes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Why files are not what they should be.

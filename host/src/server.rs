@@ -8,13 +8,14 @@ mod live;
 mod load;
 mod look;
 mod reload;
+mod socket;
+mod tls;
 mod watch;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -22,21 +23,19 @@ use http_body_util::Full;
 use hyper::Response;
 use hyper::http::request::Parts;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
-use crate::config::{Config, ConfigError, Limit};
+use crate::config::{Config, ConfigError};
 use crate::hub::{Backlog, Hub};
 use crate::metrics::Metrics;
 use crate::plugin::{Cache, Compile, Engine, EngineError};
 use crate::tenant::{Change, Tenant};
-use crate::ws::{self, Settings};
 use access::{Access, Refusals};
-use admission::{Admission, Place, Places};
-use http::{Accepted, Upgraded};
+use admission::{Admission, Places};
 use live::Live;
 
 pub use live::{Entry, Patience, Problem, Reason, Refreshed, Swap};
@@ -111,7 +110,7 @@ impl Host {
     /// Sets up a host without plugins.
     ///
     /// # Errors
-    /// [`ServerError::Config`], also for a key that cannot be, and [`ServerError::Engine`].
+    /// [`ServerError::Config`], also for a key or a certificate that cannot be, and [`ServerError::Engine`].
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let access = Access::open(&config)?;
@@ -308,56 +307,6 @@ impl Host {
             }
         };
         tokio::join!(watching, retiring);
-    }
-
-    /// A place for one more handshake; without one, the socket is to be dropped.
-    fn begin_handshake(&self, stream: &TcpStream) -> Option<Place> {
-        let handshakes_max = self.tenant.limits().handshakes_max;
-        let place = self.handshakes.take(handshakes_max);
-        if place.is_none() {
-            self.tenant.metrics.reached(Limit::HandshakesMax);
-            http::turn_away(stream);
-        }
-        place
-    }
-
-    /// One accepted socket, through its upgrade to its end.
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, handshake: Place) {
-        // Frames are written whole: there is nothing to wait for.
-        let _ = stream.set_nodelay(true);
-        let upgraded = tokio::select! {
-            upgraded = self.upgrade(stream, peer) => upgraded,
-            () = self.stopping.cancelled() => None,
-        };
-        drop(handshake);
-        let Some(Upgraded {
-            stream,
-            read,
-            accepted:
-                Accepted {
-                    request,
-                    admitted,
-                    expires_at,
-                },
-        }) = upgraded
-        else {
-            return;
-        };
-        let settings = self.settings(expires_at);
-        ws::serve(stream, read, request, &self.tenant, &settings).await;
-        drop(admitted);
-    }
-
-    fn settings(&self, expires_at: Option<SystemTime>) -> Settings {
-        let config = self.config.load();
-        Settings {
-            heartbeat_interval: config.heartbeat_interval,
-            heartbeat_timeout: config.heartbeat_timeout,
-            drain: config.drain,
-            lifetime: expires_at
-                .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default()),
-            stopping: self.stopping.clone(),
-        }
     }
 }
 

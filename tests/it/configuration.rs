@@ -150,6 +150,7 @@ fn the_examples_in_the_readme_are_configurations() {
     let (folder, config) = example("Who gets in");
     let keys = KeySource::JwksFile(folder.path().join("keys.json"));
     assert_eq!(config.jwt().unwrap().unwrap().key, keys);
+    assert!(config.tls_key.is_some());
 }
 
 #[tokio::test]

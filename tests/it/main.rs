@@ -33,5 +33,6 @@ mod quarantine;
 mod refused;
 mod swap;
 mod tidy;
+mod tls;
 mod tokens;
 mod transcripts;

@@ -155,6 +155,7 @@ fn dependencies_stay_where_they_belong() {
         ("wasmtime", "plugin"),
         ("wasmtime_wasi", "plugin"),
         ("jsonwebtoken", "auth"),
+        ("tokio_rustls", "server"),
         ("tokio_tungstenite", "ws"),
         ("tungstenite", "ws"),
         ("metrics_exporter_prometheus", "metrics"),

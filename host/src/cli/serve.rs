@@ -39,7 +39,7 @@ impl Serve {
         let stopping = StopSignals::listen()?;
         let address = effective.config.listen;
         let config = with_program(effective.config);
-        // It reads keys: nothing is bound before all that can be wrong with those was looked at.
+        // It reads keys and certificates: nothing is bound before all that can be wrong with those was looked at.
         let host = Arc::new(Host::new(config, Arc::new(LocalBus::new()))?);
         let admin = Admin::bind(&host.config()).await?;
         host.load_plugins().await?;

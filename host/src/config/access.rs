@@ -1,6 +1,6 @@
 //! Keys about who gets in that only make sense together.
 
-use super::{Config, ConfigError, Fault, fault};
+use super::{Config, ConfigError, Fault, Key, fault};
 use crate::auth::{JwtConfig, KeySource};
 
 impl Config {
@@ -37,6 +37,17 @@ impl Config {
         if let Err(error) = self.jwt() {
             faults.extend(error.faults);
         }
+        let problem = match (&self.tls_certificate, &self.tls_key) {
+            (Some(_), None) => Some((Key::TlsCertificate, Key::TlsKey)),
+            (None, Some(_)) => Some((Key::TlsKey, Key::TlsCertificate)),
+            _ => None,
+        };
+        if let Some((given, missing)) = problem {
+            faults.push(fault(
+                &given.to_string(),
+                format!("needs {missing} beside it"),
+            ));
+        }
     }
 }
 
@@ -65,6 +76,8 @@ mod tests {
             ("AUTH_JWT_SECRET", SECRET),
             ("AUTH_JWT_AUDIENCE", "chat, game"),
             ("AUTH_JWT_ISSUER", "https://id.example.com"),
+            ("TLS_CERTIFICATE", "a.pem"),
+            ("TLS_KEY", "b.pem"),
             ("ORIGINS", "https://a.com,https://b.com"),
         ])
         .unwrap();
@@ -75,6 +88,7 @@ mod tests {
         for line in [
             "origins = [\"https://a.com\", \"https://b.com\"] # WARDROOM_ORIGINS",
             "auth.jwt.secret = \"(set)\" # WARDROOM_AUTH_JWT_SECRET",
+            "tls.key = \"b.pem\" # WARDROOM_TLS_KEY",
             "trusted_proxies = []",
         ] {
             assert!(shown.lines().any(|found| found == line), "{line}\n{shown}");
@@ -86,7 +100,15 @@ mod tests {
     fn what_does_not_go_together_is_said_before_anything_is_read() {
         for (variables, problem) in [
             (
-                &[("AUTH_JWT_AUDIENCE", "a")][..],
+                &[("TLS_KEY", "k")][..],
+                "WARDROOM_TLS_KEY: needs tls.certificate beside it",
+            ),
+            (
+                &[("TLS_CERTIFICATE", "c")],
+                "WARDROOM_TLS_CERTIFICATE: needs tls.key beside it",
+            ),
+            (
+                &[("AUTH_JWT_AUDIENCE", "a")],
                 "auth.jwt: needs one of secret",
             ),
             (

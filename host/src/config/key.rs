@@ -89,6 +89,8 @@ keys! {
     JwtJwksFile jwt_jwks_file "auth.jwt.jwks_file": FileName;
     JwtAudience jwt_audience "auth.jwt.audience": TextList;
     JwtIssuer jwt_issuer "auth.jwt.issuer": TextList;
+    TlsCertificate tls_certificate "tls.certificate": FileName;
+    TlsKey tls_key "tls.key": FileName;
     Plugins plugins: Folder;
     Cache cache: Folder;
     Watch watch: Switch;
@@ -101,7 +103,7 @@ keys! {
 /// The table that limits are in.
 pub(super) const LIMITS: &str = "limits";
 /// All tables that stand at the top of a file.
-pub(super) const TABLES: [&str; 2] = [LIMITS, "auth"];
+pub(super) const TABLES: [&str; 3] = [LIMITS, "auth", "tls"];
 
 /// What variables of the configuration begin with.
 pub(super) const PREFIX: &str = "WARDROOM_";
@@ -146,6 +148,8 @@ impl Key {
             | Self::JwtJwksFile
             | Self::JwtAudience
             | Self::JwtIssuer
+            | Self::TlsCertificate
+            | Self::TlsKey
             | Self::Watch
             | Self::HeartbeatInterval
             | Self::HeartbeatTimeout
@@ -162,6 +166,8 @@ impl Key {
             Self::JwtSecretFile => config.jwt_secret_file.as_mut(),
             Self::JwtKeyFile => config.jwt_key_file.as_mut(),
             Self::JwtJwksFile => config.jwt_jwks_file.as_mut(),
+            Self::TlsCertificate => config.tls_certificate.as_mut(),
+            Self::TlsKey => config.tls_key.as_mut(),
             _ => None,
         };
         if let Some(path) = path {
@@ -184,11 +190,13 @@ fn distance(wanted: &str, name: &str) -> usize {
 }
 
 fn bare(name: &str) -> &str {
-    const TABLES: [&str; 5] = [
+    const TABLES: [&str; 7] = [
         "limits.",
         "auth.jwt.",
+        "tls.",
         "WARDROOM_LIMITS_",
         "WARDROOM_AUTH_JWT_",
+        "WARDROOM_TLS_",
         PREFIX,
     ];
     let bare = TABLES.iter().find_map(|table| name.strip_prefix(table));

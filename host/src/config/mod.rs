@@ -74,6 +74,10 @@ pub struct Config {
     pub jwt_audience: Vec<String>,
     /// A token has to be by one of these.
     pub jwt_issuer: Vec<String>,
+    /// A file with the certificate and those that vouch for it, in PEM. With it and its key, TLS is spoken.
+    pub tls_certificate: Option<PathBuf>,
+    /// A file with the certificate's private key, in PEM.
+    pub tls_key: Option<PathBuf>,
     /// The folder whose `*.wasm` files are the plugins.
     pub plugins: PathBuf,
     /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
@@ -112,6 +116,8 @@ impl Default for Config {
             jwt_jwks_file: None,
             jwt_audience: vec![],
             jwt_issuer: vec![],
+            tls_certificate: None,
+            tls_key: None,
             plugins: PathBuf::from("plugins"),
             cache: None,
             compiler: None,

@@ -83,6 +83,10 @@ jwks_file = "keys.json"
 audience = "chat"
 issuer = ["https://a", "https://b"]
 
+[tls]
+certificate = "/etc/tls/chain.pem"
+key = "key.pem"
+
 [limits]
 connections_max = 0x10
 message_bytes_max = "64 KiB"
@@ -104,6 +108,8 @@ event_cpu_max = "20ms"
         jwt_secret: None,
         jwt_secret_file: None,
         jwt_key_file: None,
+        tls_certificate: Some(PathBuf::from("/etc/tls/chain.pem")),
+        tls_key: Some(folder.path().join("key.pem")),
         plugins: folder.path().join("live"),
         cache: Some(PathBuf::from("/var/cache/wardroom")),
         watch: false,

@@ -8,6 +8,8 @@ use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
 use parking_lot::Mutex;
 
+use super::socket::Socket;
+use super::tls::{Tls, TlsConfig};
 use crate::auth::{
     self, Forwarded, Jwt, KeySource, Networks, OriginRefused, Origins, Scheme, TokenRefused,
     Verified,
@@ -26,6 +28,7 @@ pub(super) struct Access {
     proxies: Networks,
     origins: Origins,
     jwt: Option<Jwt>,
+    pub(super) tls: Option<Tls>,
 }
 
 impl Access {
@@ -43,19 +46,35 @@ impl Access {
         });
         let jwt = jwt.map(Jwt::open).transpose();
         let jwt = jwt.map_err(|bad| fault(key.unwrap_or(Key::JwtSecret), &bad))?;
+        let tls = TlsConfig::of(config).map(Tls::open).transpose();
+        let tls = tls.map_err(|bad| {
+            let is_key = config.tls_key.as_ref() == Some(&bad.file);
+            let key = if is_key {
+                Key::TlsKey
+            } else {
+                Key::TlsCertificate
+            };
+            fault(key, &bad)
+        })?;
         Ok(Self {
             proxies: config.trusted_proxies.clone(),
             origins: config.origins.clone(),
             jwt,
+            tls,
         })
     }
 
     /// Who is behind a socket, as far as its proxies are to be believed.
-    pub(super) fn client(&self, request: &Parts, peer: SocketAddr) -> Client {
-        let Forwarded { peer, scheme } = self.proxies.client(peer, &request.headers);
+    pub(super) fn client(&self, request: &Parts, socket: Socket) -> Client {
+        let Forwarded { peer, scheme } = self.proxies.client(socket.peer, &request.headers);
+        let own = if socket.is_secure {
+            Scheme::Https
+        } else {
+            Scheme::Http
+        };
         Client {
             peer,
-            scheme: scheme.unwrap_or(Scheme::Http),
+            scheme: scheme.unwrap_or(own),
         }
     }
 

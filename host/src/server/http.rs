@@ -3,7 +3,6 @@
 //! Everything here is decided before the 101, so a refusal is a real HTTP answer.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -16,11 +15,13 @@ use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Host;
 use super::access::{self, Client};
 use super::admission::Admitted;
+use super::socket::{Deadline, Socket};
 use crate::auth::TokenRefused;
 use crate::config::Limit;
 use crate::dispatch::{self, UpgradeRefused};
@@ -29,24 +30,31 @@ use crate::ws::upgrade;
 
 impl Host {
     /// Speaks HTTP on the socket. The socket comes back when a WebSocket was asked for and accepted.
-    pub(super) async fn upgrade(&self, stream: TcpStream, peer: SocketAddr) -> Option<Upgraded> {
-        let handshake_timeout = self.tenant.limits().handshake_timeout;
+    pub(super) async fn upgrade<S>(
+        &self,
+        stream: S,
+        socket: Socket,
+        deadline: Deadline,
+    ) -> Option<Upgraded<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let accepted = Mutex::new(None);
         let service = service_fn(|request: hyper::Request<Body>| {
             let accepted = &accepted;
             async move {
                 let (parts, _) = request.into_parts();
-                let response = self.respond(&parts, peer, accepted).await;
+                let response = self.respond(&parts, socket, accepted).await;
                 Ok::<_, Infallible>(response)
             }
         });
         let http = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(handshake_timeout)
+            .header_read_timeout(deadline.timeout)
             .serve_connection(TokioIo::new(stream), service);
         // Boxed, so that an open connection does not carry the room for it.
         let http = Box::pin(http.without_shutdown());
-        let parts = match tokio::time::timeout(handshake_timeout, http).await {
+        let parts = match tokio::time::timeout_at(deadline.at, http).await {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) if !error.is_timeout() => return None,
             Ok(Err(_)) | Err(_) => {
@@ -54,8 +62,12 @@ impl Host {
                 return None;
             }
         };
-        let (stream, read) = (parts.io.into_inner(), parts.read_buf);
-        let accepted = accepted.lock().take()?;
+        let (mut stream, read) = (parts.io.into_inner(), parts.read_buf);
+        let Some(accepted) = accepted.lock().take() else {
+            // TLS has an end of its own to say; without it the answer could have been cut.
+            let _ = tokio::time::timeout_at(deadline.at, stream.shutdown()).await;
+            return None;
+        };
         Some(Upgraded {
             stream,
             read,
@@ -66,7 +78,7 @@ impl Host {
     async fn respond(
         &self,
         request: &Parts,
-        peer: SocketAddr,
+        socket: Socket,
         accepted: &Mutex<Option<Accepted>>,
     ) -> Response<Full<Bytes>> {
         match request.uri.path() {
@@ -84,7 +96,7 @@ impl Host {
             Err(error) => return refuse_upgrade(error),
         };
         let access = self.access.load_full();
-        let client = access.client(request, peer);
+        let client = access.client(request, socket);
         let peer = client.peer;
         if let Err(refused) = access.check_origin(&request.uri, &request.headers, client) {
             self.say_refused(request, client, &refused);
@@ -129,8 +141,8 @@ impl Host {
 }
 
 /// A socket that has become a WebSocket.
-pub(super) struct Upgraded {
-    pub(super) stream: TcpStream,
+pub(super) struct Upgraded<S> {
+    pub(super) stream: S,
     /// What was read of it beyond the request.
     pub(super) read: Bytes,
     pub(super) accepted: Accepted,

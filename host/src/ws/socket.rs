@@ -272,7 +272,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 End::Gone => Ok(()),
                 End::ByClient(_) => {
                     self.write_past_tungstenite(outbox).await?;
-                    poll_fn(|context| Pin::new(&mut self.stream).poll_flush(context)).await
+                    poll_fn(|context| Pin::new(&mut self.stream).poll_flush(context)).await?;
+                    Ok(self.stream.get_mut().shutdown().await?)
                 }
                 End::Broken(close) => {
                     self.write_past_tungstenite(outbox).await?;
@@ -296,7 +297,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         {
             message?;
         }
-        Ok(())
+        // TLS has an end of its own to say; dropped without it, the connection looks cut off.
+        Ok(self.stream.get_mut().shutdown().await?)
     }
 
     fn poll_drain(
