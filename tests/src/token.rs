@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, Header};
 use rcgen::{KeyPair, SignatureAlgorithm};
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -76,7 +76,15 @@ impl Signer {
     /// When there is no such form of it.
     #[must_use]
     pub fn jwk(&self, id: &str) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("it has a form");
+        let public = self.public.as_bytes();
+        let key = match self.algorithm.family() {
+            AlgorithmFamily::Hmac => Ok(DecodingKey::from_secret(public)),
+            AlgorithmFamily::Rsa => DecodingKey::from_rsa_pem(public),
+            AlgorithmFamily::Ec => DecodingKey::from_ec_pem(public),
+            AlgorithmFamily::Ed => DecodingKey::from_ed_pem(public),
+        };
+        let key = key.expect("it was just written");
+        let mut jwk = Jwk::from_decoding_key(&key, Some(self.algorithm)).expect("it has a form");
         jwk.common.key_id = Some(id.to_owned());
         serde_json::to_value(jwk).expect("it is JSON")
     }

@@ -185,6 +185,8 @@ impl Jwt {
         validation.set_issuer(&self.config.issuer);
         validation.validate_nbf = true;
         validation.leeway = LEEWAY.as_secs();
+        // Also in the second of its end it is over (RFC 7519, 4.1.4): who was closed then would get in again otherwise.
+        validation.reject_tokens_expiring_in_less_than = 1;
         let decoded = decode::<Box<RawValue>>(token, &key.key, &validation);
         let claims = decoded.map_err(|error| refused(&error))?.claims;
         let claims = check_json(claims.get()).map_err(|_| TokenRefused::Malformed)?;
