@@ -19,6 +19,7 @@ pub mod protocol;
 pub mod rate;
 pub mod reread;
 pub mod server;
+pub mod state;
 pub mod tenant;
 pub mod ws;
 

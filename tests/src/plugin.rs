@@ -14,7 +14,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// An example plugin: `echo` or `chat`.
+    /// An example plugin: `echo`, `chat` or `poll`.
     #[must_use]
     pub fn built(name: &str) -> Self {
         Self::file(&format!("{name}.wasm"), guests::component(name))
@@ -156,6 +156,7 @@ impl Plugin {
             "rooms",
             "connection",
             "server",
+            "state",
             "log",
             "types",
         ];

@@ -4,9 +4,15 @@
 
 #[cfg(target_family = "wasm")]
 mod component;
+#[cfg(target_family = "wasm")]
+mod state;
 
 #[cfg(target_family = "wasm")]
 pub(crate) use component::*;
+#[cfg(target_family = "wasm")]
+pub(crate) use state::*;
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::test::host::*;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::test::state::*;

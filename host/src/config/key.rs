@@ -4,9 +4,10 @@ use std::fmt;
 use std::path::Path;
 
 use super::unit::{
-    Address, FileName, Folder, Given, NetworkList, OriginList, Switch, Text, TextList, Time, Unit,
+    Address, FileName, Folder, Given, Keeping, NetworkList, OriginList, Switch, Text, Texts, Time,
+    Unit,
 };
-use super::{Config, Limit, Value};
+use super::{Config, Limit, StateStore, Value};
 
 /// How a key is called: as its field, unless it is in a table.
 macro_rules! name {
@@ -47,8 +48,8 @@ macro_rules! keys {
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
-                // Which program compiles is not said in a file.
-                let Config { $($field,)+ compiler: _, limits } = config;
+                // Which program compiles is not said in a file, and tenants have keys of their own.
+                let Config { $($field,)+ compiler: _, limits, tenants: _ } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Limit(limit) => limits.get(limit),
@@ -87,12 +88,13 @@ keys! {
     JwtSecretFile jwt_secret_file "auth.jwt.secret_file": FileName;
     JwtKeyFile jwt_key_file "auth.jwt.key_file": FileName;
     JwtJwksFile jwt_jwks_file "auth.jwt.jwks_file": FileName;
-    JwtAudience jwt_audience "auth.jwt.audience": TextList;
-    JwtIssuer jwt_issuer "auth.jwt.issuer": TextList;
+    JwtAudience jwt_audience "auth.jwt.audience": Texts;
+    JwtIssuer jwt_issuer "auth.jwt.issuer": Texts;
     TlsCertificate tls_certificate "tls.certificate": FileName;
     TlsKey tls_key "tls.key": FileName;
     Plugins plugins: Folder;
     Cache cache: Folder;
+    State state: Keeping;
     Watch watch: Switch;
     Node node: Text;
     HeartbeatInterval heartbeat_interval: Time;
@@ -102,13 +104,14 @@ keys! {
 
 /// The table that limits are in.
 pub(super) const LIMITS: &str = "limits";
-/// All tables that stand at the top of a file.
-pub(super) const TABLES: [&str; 3] = [LIMITS, "auth", "tls"];
 
 /// What variables of the configuration begin with.
 pub(super) const PREFIX: &str = "WARDROOM_";
 
 impl Key {
+    /// What is said of the one tenant of a host for which none is named.
+    pub(super) const OF_DEFAULT_TENANT: [Self; 2] = [Self::Path, Self::Plugins];
+
     /// All of them, those of the table `limits` last.
     pub fn all() -> impl Iterator<Item = Self> {
         let limits = Limit::ALL.into_iter().map(Self::Limit);
@@ -122,16 +125,16 @@ impl Key {
         format!("{PREFIX}{name}")
     }
 
-    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache was
-    /// opened with it, or address space was reserved for it.
+    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache or the
+    /// file of state was opened with it, or address space was reserved for it.
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self {
             Self::Listen
             | Self::Admin
-            | Self::Path
-            | Self::Plugins
+            | Self::Watch
             | Self::Cache
+            | Self::State
             | Self::Node
             | Self::Limit(
                 Limit::InstancesMax
@@ -140,6 +143,8 @@ impl Key {
                 | Limit::CacheBytesMax,
             ) => true,
             Self::AdminToken
+            | Self::Path
+            | Self::Plugins
             | Self::Origins
             | Self::TrustedProxies
             | Self::JwtSecret
@@ -150,7 +155,6 @@ impl Key {
             | Self::JwtIssuer
             | Self::TlsCertificate
             | Self::TlsKey
-            | Self::Watch
             | Self::HeartbeatInterval
             | Self::HeartbeatTimeout
             | Self::Drain
@@ -163,6 +167,10 @@ impl Key {
         let path = match self {
             Self::Plugins => Some(&mut config.plugins),
             Self::Cache => config.cache.as_mut(),
+            Self::State => match &mut config.state {
+                StateStore::File(file) => Some(file),
+                StateStore::Memory => None,
+            },
             Self::JwtSecretFile => config.jwt_secret_file.as_mut(),
             Self::JwtKeyFile => config.jwt_key_file.as_mut(),
             Self::JwtJwksFile => config.jwt_jwks_file.as_mut(),

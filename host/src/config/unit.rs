@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::StateStore;
 use super::value::{SIZES, Secret, TIMES, Value};
-pub(super) use list::{NetworkList, OriginList, TextList};
+pub(super) use list::{NetworkList, OriginList, Texts};
 
 /// What a source gives for a key.
 #[derive(Clone, Copy, Debug)]
@@ -20,12 +21,12 @@ pub(super) enum Given<'a> {
     Any(&'a str),
     /// A text of a file, where a number would be no text.
     Text(&'a str),
+    /// A list of texts of a file.
+    Texts(&'a [&'a str]),
     /// A number of a file.
     Integer(i128),
     /// `true` or `false` of a file.
     Switch(bool),
-    /// Texts of a file.
-    List(&'a [&'a str]),
     /// What no key takes, by its name.
     Other(&'static str),
 }
@@ -35,9 +36,9 @@ impl fmt::Display for Given<'_> {
         match self {
             Self::Any("") | Self::Text("") => formatter.write_str("empty"),
             Self::Any(text) | Self::Text(text) => write!(formatter, "{text:?}"),
+            Self::Texts(texts) => write!(formatter, "{texts:?}"),
             Self::Integer(number) => number.fmt(formatter),
             Self::Switch(on) => on.fmt(formatter),
-            Self::List(_) => formatter.write_str("an array"),
             Self::Other(name) => formatter.write_str(name),
         }
     }
@@ -98,7 +99,7 @@ impl<T: Number> Unit<T> for Count {
         let number = match given {
             Given::Any(text) => digits(text)?,
             Given::Integer(number) => u64::try_from(number).ok()?,
-            Given::Text(_) | Given::Switch(_) | Given::List(_) | Given::Other(_) => return None,
+            Given::Text(_) | Given::Texts(_) | Given::Switch(_) | Given::Other(_) => return None,
         };
         T::try_from(number).ok()
     }
@@ -130,7 +131,7 @@ impl<T: Number> Unit<T> for Bytes {
                 number.checked_mul(size)?
             }
             Given::Integer(number) => u64::try_from(number).ok()?,
-            Given::Switch(_) | Given::List(_) | Given::Other(_) => return None,
+            Given::Texts(_) | Given::Switch(_) | Given::Other(_) => return None,
         };
         T::try_from(number).ok()
     }
@@ -177,7 +178,7 @@ impl Unit<bool> for Switch {
         match given {
             Given::Any(text) => text.parse().ok(),
             Given::Switch(on) => Some(on),
-            Given::Text(_) | Given::Integer(_) | Given::List(_) | Given::Other(_) => None,
+            Given::Text(_) | Given::Texts(_) | Given::Integer(_) | Given::Other(_) => None,
         }
     }
 
@@ -253,6 +254,33 @@ impl Unit<PathBuf> for FileName {
     }
 }
 
+/// Where state is kept: `"memory"`, or a file. One in the current folder that is called `memory` is `"./memory"`.
+pub(super) enum Keeping {}
+
+/// What stands for memory.
+const MEMORY: &str = "memory";
+
+impl Unit<StateStore> for Keeping {
+    fn wanted() -> String {
+        format!("{MEMORY:?} or a file")
+    }
+
+    fn parse(given: Given<'_>) -> Option<StateStore> {
+        match text(given)? {
+            "" => None,
+            MEMORY => Some(StateStore::Memory),
+            file => Some(StateStore::File(PathBuf::from(file))),
+        }
+    }
+
+    fn show(value: &StateStore) -> Value {
+        Value::Text(match value {
+            StateStore::Memory => MEMORY.to_owned(),
+            StateStore::File(file) => file.display().to_string(),
+        })
+    }
+}
+
 /// An address to listen on.
 pub(super) enum Address {}
 
@@ -295,7 +323,7 @@ fn path(given: Given<'_>) -> Option<PathBuf> {
 fn text(given: Given<'_>) -> Option<&str> {
     match given {
         Given::Any(text) | Given::Text(text) => Some(text),
-        Given::Integer(_) | Given::Switch(_) | Given::List(_) | Given::Other(_) => None,
+        Given::Texts(_) | Given::Integer(_) | Given::Switch(_) | Given::Other(_) => None,
     }
 }
 

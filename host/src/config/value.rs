@@ -51,8 +51,8 @@ pub enum Value {
     Switch(bool),
     /// An address, a path, a name.
     Text(String),
-    /// Several texts.
-    List(Vec<String>),
+    /// Several of those.
+    Texts(Vec<String>),
     /// A text that is not shown.
     Secret(Secret),
 }
@@ -72,7 +72,7 @@ impl fmt::Display for Value {
             },
             Self::Switch(on) => on.fmt(formatter),
             Self::Text(text) => formatter.write_str(text),
-            Self::List(texts) => {
+            Self::Texts(texts) => {
                 let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
                 write!(formatter, "[{}]", texts.join(", "))
             }
@@ -87,7 +87,7 @@ impl Value {
     pub fn to_toml(&self) -> Option<String> {
         match self {
             Self::Unset => None,
-            Self::Count(_) | Self::Switch(_) | Self::List(_) => Some(self.to_string()),
+            Self::Count(_) | Self::Switch(_) | Self::Texts(_) => Some(self.to_string()),
             Self::Bytes(bytes) if whole(&SIZES, u128::from(*bytes)).is_none() => {
                 Some(self.to_string())
             }
@@ -104,7 +104,7 @@ impl Value {
             Self::Unset => serde_json::Value::Null,
             Self::Count(number) | Self::Bytes(number) => (*number).into(),
             Self::Switch(on) => (*on).into(),
-            Self::List(texts) => texts.clone().into(),
+            Self::Texts(texts) => texts.clone().into(),
             Self::Time(_) | Self::Text(_) | Self::Secret(_) => self.to_string().into(),
         }
     }

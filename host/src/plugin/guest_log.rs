@@ -46,6 +46,18 @@ impl GuestLog {
         }
     }
 
+    /// The plugin's name; its file's, while it is described.
+    pub(super) fn plugin(&self) -> &str {
+        &self.rate.plugin
+    }
+
+    /// What the host could not do for the guest, and why, which the guest is not told. It counts among its plugin's lines.
+    pub(super) fn unavailable(&self, what: &str, cause: &str) {
+        if self.rate.admits() {
+            tracing::error!(plugin = self.plugin(), cause, "{what} is unavailable");
+        }
+    }
+
     /// Begins an event that may write so many lines.
     pub(super) fn begin(&self, lines: u32) {
         self.state.lock().lines_left = lines;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::turns::{Permit, TenantTurns};
 
 /// How old a thread's last look at its CPU clock may be where a poll begins. A look is a system call, so there is not
 /// one for each event; an event is charged at most so much that was another's.
@@ -149,14 +150,14 @@ impl<F: Future + Unpin> Future for Metered<'_, F> {
 /// all threads but one.
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
-    permits: Arc<Semaphore>,
-    held: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    turns: TenantTurns,
+    held: Arc<Mutex<Option<Permit>>>,
 }
 
 impl Turn {
-    pub(super) fn new(permits: Arc<Semaphore>) -> Self {
+    pub(super) fn new(turns: TenantTurns) -> Self {
         Self {
-            permits,
+            turns,
             held: Arc::default(),
         }
     }
@@ -168,9 +169,8 @@ impl Turn {
         tokio::task::yield_now().await;
         // Only then: whoever waits for the permit would go before all of them, and a round of turns would pass as one.
         self.end();
-        if let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
-            *self.held.lock() = Some(permit);
-        }
+        let permit = self.turns.next().await;
+        *self.held.lock() = Some(permit);
     }
 
     /// Whether it has a permit.
@@ -188,6 +188,7 @@ impl Turn {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use super::super::turns::Turns;
     use super::*;
 
     const MAX: Duration = Duration::from_millis(20);
@@ -224,10 +225,10 @@ mod tests {
     #[tokio::test]
     async fn others_go_on_after_each_turn() {
         const TURNS: usize = 100;
-        let permits = Arc::new(Semaphore::new(1));
+        let tenant = Turns::new(1).of_tenant(1);
         let turns = Arc::new(AtomicUsize::new(0));
         for _ in 0..4 {
-            let turn = Turn::new(Arc::clone(&permits));
+            let turn = Turn::new(tenant.clone());
             let turns = Arc::clone(&turns);
             tokio::spawn(async move {
                 loop {

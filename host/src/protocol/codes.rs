@@ -22,6 +22,8 @@ macro_rules! error_replies {
 error_replies! {
     /// No route for this event and path.
     NOT_FOUND = 404, "Not found";
+    /// The connection or its tenant is over a rate.
+    TOO_MANY_REQUESTS = 429, "Too Many Requests";
     /// The reply is larger than allowed.
     REPLY_TOO_LARGE = 413, "Reply too large";
     /// The handler trapped, or answered what is no answer.
@@ -67,13 +69,15 @@ pub enum CloseCode {
     Overloaded = 1013,
     /// The client did not read what was sent to it.
     SlowConsumer = 3008,
+    /// The tenant is there no more.
+    TenantRemoved = 3501,
     /// The token with which the connection was opened has expired.
     Expired = 3502,
 }
 
 impl CloseCode {
     /// Every code, for documentation and its test.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Normal,
         Self::GoingAway,
         Self::ProtocolError,
@@ -84,6 +88,7 @@ impl CloseCode {
         Self::Restarting,
         Self::Overloaded,
         Self::SlowConsumer,
+        Self::TenantRemoved,
         Self::Expired,
     ];
 }
@@ -123,6 +128,12 @@ impl Close {
     pub fn restarting(retry_millis: u128) -> Self {
         let reason = format!("restarting, retry in {retry_millis} ms");
         Self::new(CloseCode::Restarting, &reason)
+    }
+
+    /// The tenant's end.
+    #[must_use]
+    pub fn tenant_removed() -> Self {
+        Self::new(CloseCode::TenantRemoved, "this place is gone")
     }
 
     /// A plugin's: `None` when it may not use the code.

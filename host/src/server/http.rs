@@ -3,6 +3,7 @@
 //! Everything here is decided before the 101, so a refusal is a real HTTP answer.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -20,7 +21,8 @@ use tokio::net::TcpStream;
 
 use super::Host;
 use super::access::{self, Client};
-use super::admission::Admitted;
+use super::admission::{Admitted, Place};
+use super::mount::Mount;
 use super::socket::{Deadline, Socket};
 use crate::auth::TokenRefused;
 use crate::config::Limit;
@@ -58,7 +60,7 @@ impl Host {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) if !error.is_timeout() => return None,
             Ok(Err(_)) | Err(_) => {
-                self.tenant.metrics.reached(Limit::HandshakeTimeout);
+                self.metrics.reached(Limit::HandshakeTimeout);
                 return None;
             }
         };
@@ -75,6 +77,19 @@ impl Host {
         })
     }
 
+    /// The tenant whose connection a request asks for.
+    fn find(&self, request: &Parts) -> Option<Arc<Mount>> {
+        let host = request.headers.get(header::HOST);
+        // A whole URI is for proxies, which we are none of; the name in it counts all the same (RFC 9112, 3.2.2).
+        let host = request
+            .uri
+            .authority()
+            .map(|authority| authority.as_str())
+            .or_else(|| host?.to_str().ok());
+        let mounts = self.mounts.load();
+        mounts.find(request.uri.path(), host).cloned()
+    }
+
     async fn respond(
         &self,
         request: &Parts,
@@ -85,12 +100,17 @@ impl Host {
             "/healthz" => return answer(StatusCode::OK, "ok\n"),
             "/readyz" if self.is_ready() => return answer(StatusCode::OK, "ok\n"),
             "/readyz" => return answer(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-            path if path == self.config.load().path => {}
-            _ => {
-                let page = self.pages.as_ref().and_then(|pages| pages(request));
-                return page.unwrap_or_else(|| answer(StatusCode::NOT_FOUND, "not found\n"));
-            }
+            _ => {}
         }
+        // RFC 9112, 3.2: who is in front of us may have looked at the other one.
+        if request.headers.get_all(header::HOST).iter().count() > 1 {
+            return answer(StatusCode::BAD_REQUEST, "more than one Host header\n");
+        }
+        let Some(mount) = self.find(request) else {
+            let page = self.pages.as_ref().and_then(|pages| pages(request));
+            return page.unwrap_or_else(|| answer(StatusCode::NOT_FOUND, "not found\n"));
+        };
+        let tenant = mount.tenant();
         let response = match upgrade::accept(request) {
             Ok(response) => response,
             Err(error) => return refuse_upgrade(error),
@@ -102,11 +122,15 @@ impl Host {
             self.say_refused(request, client, &refused);
             return answer(StatusCode::FORBIDDEN, format!("{refused}\n"));
         }
-        let limits = self.tenant.limits();
-        let admitted = match self.admission.admit(peer, &limits) {
+        let Some(place) = mount.admit() else {
+            tenant.metrics.reached(Limit::ConnectionsMax);
+            return keep_out(Limit::ConnectionsMax);
+        };
+        let config = self.config();
+        let admitted = match self.admission.admit(peer, &config.limits) {
             Ok(admitted) => admitted,
             Err(limit) => {
-                self.tenant.metrics.reached(limit);
+                self.metrics.reached(limit);
                 return keep_out(limit);
             }
         };
@@ -118,13 +142,14 @@ impl Host {
                 return unauthorized(&refused);
             }
         };
-        let mut described = upgrade::describe(request, peer, &self.tenant.plugins());
+        let mut described = upgrade::describe(request, peer, &tenant.plugins());
         let expires_at = verified.map(|verified| access::disclose(verified, &mut described));
-        match dispatch::upgrade(&self.tenant, described).await {
+        match dispatch::upgrade(tenant, described).await {
             Ok(request) => {
                 *accepted.lock() = Some(Accepted {
                     request,
-                    admitted,
+                    mount,
+                    admitted: (admitted, place),
                     expires_at,
                 });
                 response.map(|()| Full::default())
@@ -151,7 +176,8 @@ pub(super) struct Upgraded<S> {
 /// What was accepted, and the right to it.
 pub(super) struct Accepted {
     pub(super) request: Request,
-    pub(super) admitted: Admitted,
+    pub(super) mount: Arc<Mount>,
+    pub(super) admitted: (Admitted, Place),
     /// When its token stops being good; `None` without one.
     pub(super) expires_at: Option<SystemTime>,
 }

@@ -13,6 +13,7 @@ use super::Host;
 use super::access::Access;
 use super::admission::Place;
 use super::http::{self, Accepted, Upgraded};
+use super::mount::Mount;
 use crate::config::Limit;
 use crate::ws::{self, Settings};
 
@@ -45,10 +46,10 @@ impl Deadline {
 impl Host {
     /// A place for one more handshake; without one, the socket is to be dropped.
     pub(super) fn begin_handshake(&self, stream: &TcpStream) -> Option<Place> {
-        let handshakes_max = self.tenant.limits().handshakes_max;
+        let handshakes_max = self.config.load().limits.handshakes_max;
         let place = self.handshakes.take(handshakes_max);
         if place.is_none() {
-            self.tenant.metrics.reached(Limit::HandshakesMax);
+            self.metrics.reached(Limit::HandshakesMax);
             // Who speaks TLS could not read it.
             if self.access.load().tls.is_none() {
                 http::turn_away(stream);
@@ -66,7 +67,7 @@ impl Host {
     ) {
         // Frames are written whole: there is nothing to wait for.
         let _ = stream.set_nodelay(true);
-        let deadline = Deadline::after(self.tenant.limits().handshake_timeout);
+        let deadline = Deadline::after(self.config.load().limits.handshake_timeout);
         let access = self.access.load_full();
         if access.tls.is_none() {
             drop(access);
@@ -108,7 +109,7 @@ impl Host {
                 None
             }
             Err(_) => {
-                self.tenant.metrics.reached(Limit::HandshakeTimeout);
+                self.metrics.reached(Limit::HandshakeTimeout);
                 None
             }
         }
@@ -130,6 +131,7 @@ impl Host {
             accepted:
                 Accepted {
                     request,
+                    mount,
                     admitted,
                     expires_at,
                 },
@@ -137,12 +139,12 @@ impl Host {
         else {
             return;
         };
-        let settings = self.settings(expires_at);
-        ws::serve(stream, read, request, &self.tenant, &settings).await;
+        let settings = self.settings(&mount, expires_at);
+        ws::serve(stream, read, request, mount.tenant(), &settings).await;
         drop(admitted);
     }
 
-    fn settings(&self, expires_at: Option<SystemTime>) -> Settings {
+    fn settings(&self, mount: &Mount, expires_at: Option<SystemTime>) -> Settings {
         let config = self.config.load();
         Settings {
             heartbeat_interval: config.heartbeat_interval,
@@ -151,6 +153,7 @@ impl Host {
             lifetime: expires_at
                 .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default()),
             stopping: self.stopping.clone(),
+            removed: mount.removed().clone(),
         }
     }
 }

@@ -5,9 +5,9 @@ use crate::auth::{Networks, Origins};
 use crate::config::Value;
 
 /// Texts of any kind.
-pub(in crate::config) enum TextList {}
+pub(in crate::config) enum Texts {}
 
-impl Unit<Vec<String>> for TextList {
+impl Unit<Vec<String>> for Texts {
     fn wanted() -> String {
         "an array of texts, or one text".to_owned()
     }
@@ -20,7 +20,7 @@ impl Unit<Vec<String>> for TextList {
                 .filter(|text| !text.is_empty())
                 .collect(),
             Given::Text(text) => vec![text],
-            Given::List(texts) => texts.to_vec(),
+            Given::Texts(texts) => texts.to_vec(),
             Given::Integer(_) | Given::Switch(_) | Given::Other(_) => return None,
         };
         let is_whole = texts.iter().all(|text| !text.is_empty());
@@ -28,7 +28,7 @@ impl Unit<Vec<String>> for TextList {
     }
 
     fn show(value: &Vec<String>) -> Value {
-        Value::List(value.clone())
+        Value::Texts(value.clone())
     }
 }
 
@@ -45,14 +45,14 @@ impl Unit<Origins> for OriginList {
     }
 
     fn read(given: Given<'_>) -> Result<Origins, String> {
-        let texts = TextList::parse(given);
+        let texts = Texts::parse(given);
         let texts = texts
             .ok_or_else(|| format!("must be {}, not {given}", <Self as Unit<Origins>>::wanted()))?;
         Origins::of(texts)
     }
 
     fn show(value: &Origins) -> Value {
-        Value::List(value.texts().to_vec())
+        Value::Texts(value.texts().to_vec())
     }
 }
 
@@ -69,7 +69,7 @@ impl Unit<Networks> for NetworkList {
     }
 
     fn read(given: Given<'_>) -> Result<Networks, String> {
-        let texts = TextList::parse(given);
+        let texts = Texts::parse(given);
         let texts = texts.ok_or_else(|| {
             format!(
                 "must be {}, not {given}",
@@ -80,7 +80,7 @@ impl Unit<Networks> for NetworkList {
     }
 
     fn show(value: &Networks) -> Value {
-        Value::List(value.texts().to_vec())
+        Value::Texts(value.texts().to_vec())
     }
 }
 
@@ -90,12 +90,12 @@ mod tests {
 
     #[test]
     fn a_list_is_an_array_or_a_text_or_texts_between_commas() {
-        let list = |given| <TextList as Unit<Vec<String>>>::parse(given).map(|list| list.join("|"));
+        let list = |given| <Texts as Unit<Vec<String>>>::parse(given).map(|list| list.join("|"));
         assert_eq!(list(Given::Any(" a, b ,")).as_deref(), Some("a|b"));
         assert_eq!(list(Given::Any("")).as_deref(), Some(""));
         assert_eq!(list(Given::Text("a, b")).as_deref(), Some("a, b"));
-        assert_eq!(list(Given::List(&["a", "b"])).as_deref(), Some("a|b"));
-        for wrong in [Given::Text(""), Given::List(&["a", ""]), Given::Integer(5)] {
+        assert_eq!(list(Given::Texts(&["a", "b"])).as_deref(), Some("a|b"));
+        for wrong in [Given::Text(""), Given::Texts(&["a", ""]), Given::Integer(5)] {
             assert_eq!(list(wrong), None, "{wrong:?}");
         }
     }
@@ -104,7 +104,7 @@ mod tests {
     fn what_is_wrong_with_one_is_said() {
         let origins = <OriginList as Unit<Origins>>::read;
         let networks = <NetworkList as Unit<Networks>>::read;
-        let error = origins(Given::List(&["https://a", "b"])).unwrap_err();
+        let error = origins(Given::Texts(&["https://a", "b"])).unwrap_err();
         assert!(error.starts_with("\"b\" is no origin, such as"), "{error}");
         let error = networks(Given::Text("10.0.0.0/33")).unwrap_err();
         assert!(

@@ -11,6 +11,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 
 mod calls;
 mod faults;
+mod kept;
 mod script;
 
 use exports::wardroom::plugin::connections::{Guest as Connections, HttpError};
