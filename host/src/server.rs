@@ -3,6 +3,7 @@
 mod access;
 mod admission;
 mod drain;
+mod gate;
 mod housekeeping;
 mod http;
 mod live;
@@ -37,8 +38,9 @@ use crate::hub::{Backlog, Exchange};
 use crate::metrics::{self, Metrics};
 use crate::plugin::{Cache, Compile, Engine, EngineError};
 use crate::state::{StateError, Store, StoreError};
-use access::{Access, Refusals};
+use access::Access;
 use admission::{Admission, Places};
+use gate::Gate;
 use mount::Mounts;
 use notices::Notices;
 
@@ -112,7 +114,6 @@ pub struct Host {
     backlog: Arc<Backlog>,
     /// A reload replaces it with the configuration.
     access: ArcSwap<Access>,
-    refusals: Refusals,
     admission: Admission,
     /// Of the sockets that are not yet connections.
     handshakes: Arc<Places>,
@@ -132,6 +133,7 @@ impl Host {
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let access = Access::open(&config)?;
+        let tenants = Gate::open_all(&config)?;
         let metrics = Metrics::of_host();
         let engine = set_up_engine(&config, metrics.clone())?;
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
@@ -151,16 +153,14 @@ impl Host {
             stopping: CancellationToken::new(),
             backlog,
             access: ArcSwap::from_pointee(access),
-            refusals: Refusals::default(),
             admission: Admission::default(),
             handshakes: Arc::default(),
             reloads: Semaphore::new(1),
             is_accepting: AtomicBool::new(false),
             pages: None,
         };
-        let tenants = host.config().mounted();
         let state = reload::read_state(&host.store, tenants.keys())?;
-        host.mount(&tenants, state);
+        host.mount(tenants, state);
         Ok(host)
     }
 

@@ -28,7 +28,7 @@ pub(crate) fn puppet(name: &str) -> Plugin {
     Plugin::puppet(&json!({ "name": name, "version": "1.2.3", "routes": [["do", "/do"]] }))
 }
 
-fn wardroom(folder: &Path, arguments: &[&str]) -> Invocation {
+pub(crate) fn wardroom(folder: &Path, arguments: &[&str]) -> Invocation {
     let built = env!("CARGO_BIN_EXE_wardroom-tested");
     let program = std::env::var("WARDROOM").unwrap_or_else(|_| built.to_owned());
     Invocation::new(&program, arguments).within(folder)
@@ -149,8 +149,11 @@ fn the_examples_in_the_readme_are_configurations() {
     assert_eq!(config.limits.message_bytes_max, 64 * 1024);
     let (folder, config) = example("Who gets in");
     let keys = KeySource::JwksFile(folder.path().join("keys.json"));
-    assert_eq!(config.jwt().unwrap().unwrap().key, keys);
+    assert_eq!(config.jwt.config().unwrap().unwrap().key, keys);
     assert!(config.tls_key.is_some());
+    let (folder, config) = example("Tenants");
+    let acme = &config.tenants[&"acme".parse().unwrap()];
+    assert_eq!(acme.jwt.key_file, Some(folder.path().join("acme.pem")));
 }
 
 #[tokio::test]

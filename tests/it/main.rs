@@ -19,6 +19,7 @@ mod configuration;
 mod documented;
 mod faults;
 mod forgeries;
+mod gates;
 mod http;
 mod instances;
 mod limits;

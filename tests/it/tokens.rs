@@ -22,7 +22,7 @@ impl Guarded {
     /// One with a set of keys.
     pub(crate) fn with_set(keys: &[Value]) -> Self {
         Self::start(&json!({ "keys": keys }).to_string(), |config, file| {
-            config.jwt_jwks_file = Some(file.to_owned());
+            config.jwt.jwks_file = Some(file.to_owned());
         })
     }
 
@@ -33,8 +33,8 @@ impl Guarded {
         let puppet = Plugin::puppet(&json!({ "name": "puppet", "routes": [["do", "/do"]],
             "hooks": ["upgrade"], "headers": ["authorization", "x-request-id"] }));
         let server = TestServer::start(&[puppet], |config| {
-            config.jwt_audience = vec!["game".to_owned(), "chat".to_owned()];
-            config.jwt_issuer = vec!["tests".to_owned()];
+            config.jwt.audience = vec!["game".to_owned(), "chat".to_owned()];
+            config.jwt.issuer = vec!["tests".to_owned()];
             configure(config, &file);
         });
         let server = server.unwrap();
@@ -145,9 +145,9 @@ async fn good_tokens_of_every_kind_get_in() {
         let alone = Guarded::start(&signer.public, |config, file| {
             let is_secret = matches!(algorithm, HS256 | HS384 | HS512);
             let place = if is_secret {
-                &mut config.jwt_secret_file
+                &mut config.jwt.secret_file
             } else {
-                &mut config.jwt_key_file
+                &mut config.jwt.key_file
             };
             *place = Some(file.to_owned());
         });

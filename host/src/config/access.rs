@@ -1,41 +1,156 @@
-//! Keys about who gets in that only make sense together.
+//! Keys about who gets in: the table `auth.jwt`, the host's and each tenant's, and what only makes sense together.
 
-use super::{Config, ConfigError, Fault, Key, fault};
+use std::path::{Path, PathBuf};
+
+use super::tenant::OF_NONE;
+use super::unit::{FileName, Given, Text, Texts, Unit};
+use super::{Config, Fault, Key, Secret, Value, fault};
 use crate::auth::{JwtConfig, KeySource};
 
-impl Config {
+/// The table.
+pub(super) const JWT: &str = "auth.jwt";
+
+/// Makes the struct of the table and the enum of its keys of one list: the variant, the field, its type, the [`Unit`]
+/// in which it is written.
+macro_rules! jwt_keys {
+    ($($(#[doc = $about:literal])+ $variant:ident $field:ident: $type:ty as $unit:ident;)+) => {
+        /// Which tokens are good: the table `auth.jwt`. When nothing is in it, none is asked for.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct JwtTable {
+            $($(#[doc = $about])+ pub $field: $type,)+
+        }
+
+        /// A key of the table `auth.jwt`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum JwtKey {
+            $($(#[doc = $about])+ $variant,)+
+        }
+
+        impl JwtKey {
+            /// All of them, in the order in which they are documented.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its field of [`JwtTable`], and its name in the table.
+            #[must_use]
+            pub const fn key(self) -> &'static str {
+                match self {
+                    $(Self::$variant => stringify!($field),)+
+                }
+            }
+        }
+
+        impl JwtTable {
+            /// The value of one of them.
+            #[must_use]
+            pub fn get(&self, key: JwtKey) -> Value {
+                match key {
+                    $(JwtKey::$variant => <$unit as Unit<$type>>::show(&self.$field),)+
+                }
+            }
+
+            /// Takes what is given for one of them, or says what would be right.
+            pub(super) fn read(&mut self, key: JwtKey, given: Given<'_>) -> Result<(), String> {
+                match key {
+                    $(JwtKey::$variant => self.$field = <$unit as Unit<$type>>::read(given)?,)+
+                }
+                Ok(())
+            }
+        }
+    };
+}
+
+jwt_keys! {
+    /// The secret that tokens are signed with. One of the four sources of keys, or none of them: see
+    /// [`JwtTable::config`].
+    Secret secret: Option<Secret> as Text;
+
+    /// A file with that secret.
+    SecretFile secret_file: Option<PathBuf> as FileName;
+
+    /// A file with the public key, in PEM.
+    KeyFile key_file: Option<PathBuf> as FileName;
+
+    /// A file with the public keys, a JSON Web Key Set.
+    JwksFile jwks_file: Option<PathBuf> as FileName;
+
+    /// A token has to be for one of these.
+    Audience audience: Vec<String> as Texts;
+
+    /// A token has to be by one of these.
+    Issuer issuer: Vec<String> as Texts;
+}
+
+impl JwtKey {
+    /// The one that says where the key is, or the keys are.
+    #[must_use]
+    pub fn of(source: &KeySource) -> Self {
+        match source {
+            KeySource::Secret(_) => Self::Secret,
+            KeySource::SecretFile(_) => Self::SecretFile,
+            KeySource::KeyFile(_) => Self::KeyFile,
+            KeySource::JwksFile(_) => Self::JwksFile,
+        }
+    }
+}
+
+impl JwtTable {
     /// Which tokens are good; `None` when none is asked for.
     ///
     /// # Errors
     /// What is missing of it, or too much.
-    pub fn jwt(&self) -> Result<Option<JwtConfig>, ConfigError> {
-        let jwt = JwtConfig::of(
-            self.jwt_keys(),
-            self.jwt_audience.clone(),
-            self.jwt_issuer.clone(),
-        );
-        jwt.map_err(|problem| ConfigError {
-            faults: vec![fault("auth.jwt", problem)],
-        })
-    }
-
-    fn jwt_keys(&self) -> Vec<KeySource> {
-        let secret = self
-            .jwt_secret
-            .as_ref()
-            .map(|secret| secret.expose().to_owned());
+    pub fn config(&self) -> Result<Option<JwtConfig>, String> {
+        let Self {
+            secret,
+            secret_file,
+            key_file,
+            jwks_file,
+            audience,
+            issuer,
+        } = self;
+        let secret = secret.as_ref().map(|secret| secret.expose().to_owned());
         let sources = [
             secret.map(KeySource::Secret),
-            self.jwt_secret_file.clone().map(KeySource::SecretFile),
-            self.jwt_key_file.clone().map(KeySource::KeyFile),
-            self.jwt_jwks_file.clone().map(KeySource::JwksFile),
+            secret_file.clone().map(KeySource::SecretFile),
+            key_file.clone().map(KeySource::KeyFile),
+            jwks_file.clone().map(KeySource::JwksFile),
         ];
-        sources.into_iter().flatten().collect()
+        let keys = sources.into_iter().flatten().collect();
+        JwtConfig::of(keys, audience.clone(), issuer.clone())
     }
 
+    /// Says what is wrong with it beside its types. `name` is the whole of its own.
+    pub(super) fn validate(&self, name: &str, faults: &mut Vec<Fault>) {
+        if let Err(problem) = self.config() {
+            faults.push(fault(name, problem));
+        }
+    }
+
+    /// Makes a relative file one that is relative to this folder.
+    pub(super) fn resolve(&mut self, key: JwtKey, folder: &Path) {
+        let file = match key {
+            JwtKey::SecretFile => &mut self.secret_file,
+            JwtKey::KeyFile => &mut self.key_file,
+            JwtKey::JwksFile => &mut self.jwks_file,
+            JwtKey::Secret | JwtKey::Audience | JwtKey::Issuer => return,
+        };
+        if let Some(file) = file {
+            *file = folder.join(&*file);
+        }
+    }
+}
+
+impl Config {
     pub(super) fn validate_access(&self, faults: &mut Vec<Fault>) {
-        if let Err(error) = self.jwt() {
-            faults.extend(error.faults);
+        self.jwt.validate(JWT, faults);
+        if !self.tenants.is_empty() {
+            // Sources refuse it too. Who gets it past them must not believe that these guard anything.
+            let guards = JwtKey::ALL.iter().copied().map(Key::Jwt);
+            let default = Self::default();
+            for key in guards.chain([Key::Origins]) {
+                if key.get(self) != key.get(&default) {
+                    faults.push(fault(&key.to_string(), OF_NONE.to_owned()));
+                }
+            }
         }
         let problem = match (&self.tls_certificate, &self.tls_key) {
             (Some(_), None) => Some((Key::TlsCertificate, Key::TlsKey)),
@@ -81,19 +196,42 @@ mod tests {
             ("ORIGINS", "https://a.com,https://b.com"),
         ])
         .unwrap();
-        let jwt = effective.config.jwt().unwrap().unwrap();
+        let jwt = effective.config.jwt.config().unwrap().unwrap();
         assert_eq!(jwt.key, KeySource::Secret(SECRET.to_owned()));
         assert_eq!(jwt.audience, ["chat", "game"]);
         let shown = effective.to_toml();
         for line in [
             "origins = [\"https://a.com\", \"https://b.com\"] # WARDROOM_ORIGINS",
-            "auth.jwt.secret = \"(set)\" # WARDROOM_AUTH_JWT_SECRET",
-            "tls.key = \"b.pem\" # WARDROOM_TLS_KEY",
+            "[auth.jwt]",
+            "secret = \"(set)\" # WARDROOM_AUTH_JWT_SECRET",
+            "[tls]",
+            "key = \"b.pem\" # WARDROOM_TLS_KEY",
             "trusted_proxies = []",
         ] {
             assert!(shown.lines().any(|found| found == line), "{line}\n{shown}");
         }
         assert!(!format!("{shown}{effective:?}{jwt:?}").contains(SECRET));
+    }
+
+    #[test]
+    fn what_would_guard_no_tenant_is_refused() {
+        let mut config = Config {
+            jwt: JwtTable {
+                audience: vec!["chat".to_owned()],
+                ..JwtTable::default()
+            },
+            ..Config::default()
+        };
+        config.set("origins", "https://a.com").unwrap();
+        let tenant = config.mounted();
+        config.tenants = tenant;
+        let faults = config.validate().unwrap_err().faults;
+        for name in ["auth.jwt.audience", "origins"] {
+            let found = faults.iter().any(|fault| {
+                fault.key.as_deref() == Some(name) && fault.problem.contains("[tenants]")
+            });
+            assert!(found, "{name}: {faults:?}");
+        }
     }
 
     #[test]

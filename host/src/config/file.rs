@@ -87,10 +87,7 @@ impl<'a> File<'a> {
         // Also when the table says nothing.
         TenantKey::Plugins.resolve(reading.tenant(name), folder);
         let prefix = format!("{TENANTS}.{name}.");
-        // Those of the host are known as well, so that what is wrong with them can be said.
-        let limits = super::Limit::ALL.into_iter().map(TenantKey::Limit);
-        let keys = TenantKey::TOP.iter().copied().chain(limits);
-        let known = Vec::from_iter(keys.map(|key| (key.of(name), key)));
+        let known = Vec::from_iter(TenantKey::known().map(|key| (key.of(name), key)));
         self.table(
             &prefix,
             table,

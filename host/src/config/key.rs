@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
+use super::access::JWT;
 use super::unit::{
-    Address, FileName, Folder, Given, Keeping, NetworkList, OriginList, Switch, Text, Texts, Time,
-    Unit,
+    Address, FileName, Folder, Given, Keeping, NetworkList, OriginList, Switch, Text, Time, Unit,
 };
-use super::{Config, Limit, StateStore, Value};
+use super::{Config, JwtKey, Limit, StateStore, Value};
 
 /// How a key is called: as its field, unless it is in a table.
 macro_rules! name {
@@ -37,6 +37,8 @@ macro_rules! keys {
                 #[doc = concat!("See [`Config::", stringify!($field), "`].")]
                 $variant,
             )+
+            /// One of the table `auth.jwt`.
+            Jwt(JwtKey),
             /// One of the table `limits`.
             Limit(Limit),
         }
@@ -49,9 +51,10 @@ macro_rules! keys {
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
                 // Which program compiles is not said in a file, and tenants have keys of their own.
-                let Config { $($field,)+ compiler: _, limits, tenants: _ } = config;
+                let Config { $($field,)+ jwt, compiler: _, limits, tenants: _ } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
+                    Self::Jwt(key) => jwt.get(key),
                     Self::Limit(limit) => limits.get(limit),
                 }
             }
@@ -60,6 +63,7 @@ macro_rules! keys {
             pub(super) fn read(self, config: &mut Config, given: Given<'_>) -> Result<(), String> {
                 match self {
                     $(Self::$variant => config.$field = $unit::read(given)?,)+
+                    Self::Jwt(key) => config.jwt.read(key, given)?,
                     Self::Limit(limit) => config.limits.read(limit, given)?,
                 }
                 Ok(())
@@ -70,6 +74,7 @@ macro_rules! keys {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
                     $(Self::$variant => formatter.write_str(name!($field $($name)?)),)+
+                    Self::Jwt(key) => write!(formatter, "{JWT}.{}", key.key()),
                     Self::Limit(limit) => write!(formatter, "{LIMITS}.{}", limit.key()),
                 }
             }
@@ -84,14 +89,6 @@ keys! {
     Path path: Text;
     Origins origins: OriginList;
     TrustedProxies trusted_proxies: NetworkList;
-    JwtSecret jwt_secret "auth.jwt.secret": Text;
-    JwtSecretFile jwt_secret_file "auth.jwt.secret_file": FileName;
-    JwtKeyFile jwt_key_file "auth.jwt.key_file": FileName;
-    JwtJwksFile jwt_jwks_file "auth.jwt.jwks_file": FileName;
-    JwtAudience jwt_audience "auth.jwt.audience": Texts;
-    JwtIssuer jwt_issuer "auth.jwt.issuer": Texts;
-    TlsCertificate tls_certificate "tls.certificate": FileName;
-    TlsKey tls_key "tls.key": FileName;
     Plugins plugins: Folder;
     Cache cache: Folder;
     State state: Keeping;
@@ -100,6 +97,8 @@ keys! {
     HeartbeatInterval heartbeat_interval: Time;
     HeartbeatTimeout heartbeat_timeout: Time;
     Drain drain: Time;
+    TlsCertificate tls_certificate "tls.certificate": FileName;
+    TlsKey tls_key "tls.key": FileName;
 }
 
 /// The table that limits are in.
@@ -109,13 +108,19 @@ pub(super) const LIMITS: &str = "limits";
 pub(super) const PREFIX: &str = "WARDROOM_";
 
 impl Key {
-    /// What is said of the one tenant of a host for which none is named.
-    pub(super) const OF_DEFAULT_TENANT: [Self; 2] = [Self::Path, Self::Plugins];
-
-    /// All of them, those of the table `limits` last.
+    /// All of them, those in tables last, as in a file.
     pub fn all() -> impl Iterator<Item = Self> {
+        let jwt = JwtKey::ALL.iter().copied().map(Self::Jwt);
         let limits = Limit::ALL.into_iter().map(Self::Limit);
-        Self::TOP.iter().copied().chain(limits)
+        Self::TOP.iter().copied().chain(jwt).chain(limits)
+    }
+
+    /// Whether it is about the one tenant of a host for which none is named.
+    pub(super) const fn is_of_default_tenant(self) -> bool {
+        matches!(
+            self,
+            Self::Path | Self::Plugins | Self::Origins | Self::Jwt(_)
+        )
     }
 
     /// The environment variable that sets it.
@@ -147,12 +152,7 @@ impl Key {
             | Self::Plugins
             | Self::Origins
             | Self::TrustedProxies
-            | Self::JwtSecret
-            | Self::JwtSecretFile
-            | Self::JwtKeyFile
-            | Self::JwtJwksFile
-            | Self::JwtAudience
-            | Self::JwtIssuer
+            | Self::Jwt(_)
             | Self::TlsCertificate
             | Self::TlsKey
             | Self::HeartbeatInterval
@@ -171,11 +171,9 @@ impl Key {
                 StateStore::File(file) => Some(file),
                 StateStore::Memory => None,
             },
-            Self::JwtSecretFile => config.jwt_secret_file.as_mut(),
-            Self::JwtKeyFile => config.jwt_key_file.as_mut(),
-            Self::JwtJwksFile => config.jwt_jwks_file.as_mut(),
             Self::TlsCertificate => config.tls_certificate.as_mut(),
             Self::TlsKey => config.tls_key.as_mut(),
+            Self::Jwt(key) => return config.jwt.resolve(key, folder),
             _ => None,
         };
         if let Some(path) = path {
@@ -235,7 +233,10 @@ mod tests {
         let names: Vec<_> = Key::all().map(|key| key.to_string()).collect();
         assert_eq!(names.first().map(String::as_str), Some("listen"));
         assert!(names.contains(&"limits.connections_max".to_owned()));
-        assert_eq!(names.len(), Key::TOP.len() + Limit::COUNT);
+        assert_eq!(
+            names.len(),
+            Key::TOP.len() + JwtKey::ALL.len() + Limit::COUNT
+        );
         assert_eq!(Key::AdminToken.variable(), "WARDROOM_ADMIN_TOKEN");
         assert_eq!(
             Key::Limit(Limit::MessageBytesMax).variable(),

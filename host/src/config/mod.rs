@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::{JwtKey, JwtTable};
 pub use effective::Effective;
 pub use fault::{ConfigError, Fault, Origin};
 pub use key::Key;
@@ -65,18 +66,8 @@ pub struct Config {
     pub origins: Origins,
     /// The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count.
     pub trusted_proxies: Networks,
-    /// The secret that tokens are signed with. One of the four sources of keys, or none of them: see [`Self::jwt`].
-    pub jwt_secret: Option<Secret>,
-    /// A file with that secret.
-    pub jwt_secret_file: Option<PathBuf>,
-    /// A file with the public key, in PEM.
-    pub jwt_key_file: Option<PathBuf>,
-    /// A file with the public keys, a JSON Web Key Set.
-    pub jwt_jwks_file: Option<PathBuf>,
-    /// A token has to be for one of these.
-    pub jwt_audience: Vec<String>,
-    /// A token has to be by one of these.
-    pub jwt_issuer: Vec<String>,
+    /// Which tokens are good.
+    pub jwt: JwtTable,
     /// A file with the certificate and those that vouch for it, in PEM. With it and its key, TLS is spoken.
     pub tls_certificate: Option<PathBuf>,
     /// A file with the certificate's private key, in PEM.
@@ -104,8 +95,8 @@ pub struct Config {
     pub drain: Duration,
     /// What may be used of everything: by the host, and by each tenant that says nothing else.
     pub limits: Limits,
-    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins` and `limits` from
-    /// here: see [`Self::mounted`].
+    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins`, `origins`, `jwt` and
+    /// `limits` from here: see [`Self::mounted`].
     pub tenants: BTreeMap<TenantName, TenantConfig>,
 }
 
@@ -127,12 +118,7 @@ impl Default for Config {
             path: "/ws".to_owned(),
             origins: Origins::default(),
             trusted_proxies: Networks::default(),
-            jwt_secret: None,
-            jwt_secret_file: None,
-            jwt_key_file: None,
-            jwt_jwks_file: None,
-            jwt_audience: vec![],
-            jwt_issuer: vec![],
+            jwt: JwtTable::default(),
             tls_certificate: None,
             tls_key: None,
             plugins: PathBuf::from("plugins"),
@@ -192,10 +178,21 @@ impl Config {
             plugins: self.plugins.clone(),
             path: self.path.clone(),
             hosts: vec![],
+            origins: self.origins.clone(),
             cpu_share: tenant::CPU_SHARE,
+            jwt: self.jwt.clone(),
             limits: self.limits.clone(),
         };
         BTreeMap::from([(TenantName::default(), tenant)])
+    }
+
+    /// How a key of one of these tenants is called here: `tenants.acme.origins`, or `origins` when none is named.
+    #[must_use]
+    pub fn name_of(&self, tenant: &TenantName, key: TenantKey) -> String {
+        if self.tenants.is_empty() {
+            return key.to_string();
+        }
+        key.of(tenant)
     }
 
     /// Checks what the types cannot say.

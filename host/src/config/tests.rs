@@ -103,12 +103,12 @@ event_cpu_max = "20ms"
         path: "/chat/ws".to_owned(),
         origins: Origins::of(texts(&["https://acme.com", "https://*.acme.com"])).unwrap(),
         trusted_proxies: Networks::of(texts(&["10.0.0.0/8"])).unwrap(),
-        jwt_jwks_file: Some(folder.path().join("keys.json")),
-        jwt_audience: texts(&["chat"]),
-        jwt_issuer: texts(&["https://a", "https://b"]),
-        jwt_secret: None,
-        jwt_secret_file: None,
-        jwt_key_file: None,
+        jwt: JwtTable {
+            jwks_file: Some(folder.path().join("keys.json")),
+            audience: texts(&["chat"]),
+            issuer: texts(&["https://a", "https://b"]),
+            ..JwtTable::default()
+        },
         tls_certificate: Some(PathBuf::from("/etc/tls/chain.pem")),
         tls_key: Some(folder.path().join("key.pem")),
         tenants: std::collections::BTreeMap::new(),

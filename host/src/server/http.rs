@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Host;
-use super::access::{self, Client};
 use super::admission::{Admitted, Place};
+use super::gate;
 use super::mount::Mount;
 use super::socket::{Deadline, Socket};
 use crate::auth::TokenRefused;
@@ -115,11 +115,13 @@ impl Host {
             Ok(response) => response,
             Err(error) => return refuse_upgrade(error),
         };
-        let access = self.access.load_full();
-        let client = access.client(request, socket);
-        let peer = client.peer;
-        if let Err(refused) = access.check_origin(&request.uri, &request.headers, client) {
-            self.say_refused(request, client, &refused);
+        let client = self.access.load().client(request, socket);
+        let (gate, peer) = (mount.gate(), client.peer);
+        let refuse = |reason: &dyn std::error::Error| {
+            mount.refusals.say(mount.name(), request, client, reason);
+        };
+        if let Err(refused) = gate.check_origin(request, client) {
+            refuse(&refused);
             return answer(StatusCode::FORBIDDEN, format!("{refused}\n"));
         }
         let Some(place) = mount.admit() else {
@@ -135,15 +137,15 @@ impl Host {
             }
         };
         // After the limits, so that they also bound what checking signatures costs.
-        let verified = match access.check_token(request).await {
+        let verified = match gate.check_token(request).await {
             Ok(verified) => verified,
             Err(refused) => {
-                self.say_refused(request, client, &refused);
+                refuse(&refused);
                 return unauthorized(&refused);
             }
         };
         let mut described = upgrade::describe(request, peer, &tenant.plugins());
-        let expires_at = verified.map(|verified| access::disclose(verified, &mut described));
+        let expires_at = verified.map(|verified| gate::disclose(verified, &mut described));
         match dispatch::upgrade(tenant, described).await {
             Ok(request) => {
                 *accepted.lock() = Some(Accepted {
@@ -156,12 +158,6 @@ impl Host {
             }
             Err(refused) => refused_by_plugin(refused),
         }
-    }
-
-    fn say_refused(&self, request: &Parts, client: Client, reason: &dyn std::error::Error) {
-        let origin = request.headers.get(header::ORIGIN);
-        let origin = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()));
-        self.refusals.say(client, origin.as_deref(), reason);
     }
 }
 
