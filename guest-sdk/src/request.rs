@@ -19,17 +19,17 @@ use crate::error::WsError;
 pub struct Request {
     /// Without the query, as it came.
     pub path: String,
-    /// What follows the `?`, as it came.
+    /// What follows the `?`, as it came; without `token` where the host itself checks that.
     pub query: Option<String>,
     /// Those that some plugin's manifest asks for (`headers = [..]` in [`plugin!`](crate::plugin));
-    /// names in lower case, in the order they came.
+    /// names in lower case, in the order they came. Without `authorization` where the host itself checks that.
     pub headers: Vec<(String, String)>,
     /// Names and values of the cookies, in the order they came.
     pub cookies: Vec<(String, String)>,
-    /// The client's address and port.
+    /// The client's address and port; port 0 when a proxy says only the address.
     pub peer: String,
-    /// What was established about the client before the connection opened, as JSON; see
-    /// [`claims`](Self::claims).
+    /// What was established about the client before the connection opened, as JSON: the claims of its token, or what
+    /// an upgrade hook put in their place. See [`claims`](Self::claims).
     pub claims: Option<String>,
 }
 

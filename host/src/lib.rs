@@ -7,6 +7,7 @@
 //! [`ws`] writes them. Read `server.rs`, `ws/mod.rs` and `dispatch.rs` in that order.
 
 pub mod admin;
+pub mod auth;
 pub mod cli;
 pub mod cluster;
 pub mod config;
@@ -16,6 +17,7 @@ pub mod metrics;
 pub mod plugin;
 pub mod protocol;
 pub mod rate;
+pub mod reread;
 pub mod server;
 pub mod state;
 pub mod tenant;

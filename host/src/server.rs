@@ -1,7 +1,9 @@
 //! The host, put together: the engine, the tenant, the listener; and taken apart again in order.
 
+mod access;
 mod admission;
 mod drain;
+mod gate;
 mod housekeeping;
 mod http;
 mod live;
@@ -10,10 +12,11 @@ mod look;
 mod mount;
 mod notices;
 mod reload;
+mod socket;
+mod tls;
 mod watch;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,20 +27,20 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::request::Parts;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
-use crate::config::{Config, ConfigError, Limit, StateStore, TenantName};
+use crate::config::{Config, ConfigError, StateStore, TenantName};
 use crate::hub::{Backlog, Exchange};
 use crate::metrics::{self, Metrics};
 use crate::plugin::{Cache, Compile, Engine, EngineError};
 use crate::state::{StateError, Store, StoreError};
-use crate::ws::{self, Settings};
-use admission::{Admission, Place, Places};
-use http::{Accepted, Upgraded};
+use access::Access;
+use admission::{Admission, Places};
+use gate::Gate;
 use mount::Mounts;
 use notices::Notices;
 
@@ -109,6 +112,8 @@ pub struct Host {
     stopping: CancellationToken,
     /// Of all connections.
     backlog: Arc<Backlog>,
+    /// A reload replaces it with the configuration.
+    access: ArcSwap<Access>,
     admission: Admission,
     /// Of the sockets that are not yet connections.
     handshakes: Arc<Places>,
@@ -123,9 +128,12 @@ impl Host {
     /// Sets up a host without plugins.
     ///
     /// # Errors
-    /// All of [`ServerError`] but the one of the plugins.
+    /// All of [`ServerError`] but the one of the plugins. A key or a certificate that cannot be is one of the
+    /// configuration.
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
+        let access = Access::open(&config)?;
+        let tenants = Gate::open_all(&config)?;
         let metrics = Metrics::of_host();
         let engine = set_up_engine(&config, metrics.clone())?;
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
@@ -144,15 +152,15 @@ impl Host {
             notices: Arc::default(),
             stopping: CancellationToken::new(),
             backlog,
+            access: ArcSwap::from_pointee(access),
             admission: Admission::default(),
             handshakes: Arc::default(),
             reloads: Semaphore::new(1),
             is_accepting: AtomicBool::new(false),
             pages: None,
         };
-        let tenants = host.config().mounted();
         let state = reload::read_state(&host.store, tenants.keys())?;
-        host.mount(&tenants, state);
+        host.mount(tenants, state);
         Ok(host)
     }
 
@@ -276,55 +284,6 @@ impl Host {
         drain::drain(hubs, self.config().drain).await;
         connections.close();
         connections.wait().await;
-    }
-
-    /// A place for one more handshake; without one, the socket is to be dropped.
-    fn begin_handshake(&self, stream: &TcpStream) -> Option<Place> {
-        let handshakes_max = self.config.load().limits.handshakes_max;
-        let place = self.handshakes.take(handshakes_max);
-        if place.is_none() {
-            self.metrics.reached(Limit::HandshakesMax);
-            http::turn_away(stream);
-        }
-        place
-    }
-
-    /// One accepted socket, through its upgrade to its end.
-    async fn connection(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, handshake: Place) {
-        // Frames are written whole: there is nothing to wait for.
-        let _ = stream.set_nodelay(true);
-        let upgraded = tokio::select! {
-            upgraded = self.upgrade(stream, peer) => upgraded,
-            () = self.stopping.cancelled() => None,
-        };
-        drop(handshake);
-        let Some(Upgraded {
-            stream,
-            read,
-            accepted:
-                Accepted {
-                    request,
-                    mount,
-                    admitted,
-                },
-        }) = upgraded
-        else {
-            return;
-        };
-        let settings = self.settings(&mount);
-        ws::serve(stream, read, request, mount.tenant(), &settings).await;
-        drop(admitted);
-    }
-
-    fn settings(&self, mount: &Mount) -> Settings {
-        let config = self.config.load();
-        Settings {
-            heartbeat_interval: config.heartbeat_interval,
-            heartbeat_timeout: config.heartbeat_timeout,
-            drain: config.drain,
-            stopping: self.stopping.clone(),
-            removed: mount.removed().clone(),
-        }
     }
 }
 

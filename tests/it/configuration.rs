@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
 use tempfile::TempDir;
-use wardroom::config::{ConfigFile, Flags, Sources};
+use wardroom::auth::KeySource;
+use wardroom::config::{Config, ConfigFile, Flags, Sources};
 use wardroom_tests::binary::{Invocation, Program};
 use wardroom_tests::guests::repository;
 use wardroom_tests::{Client, Plugin, Refusal};
 
 /// A folder to run in, with these plugins in `plugins` and this text in `wardroom.toml`.
-fn folder(plugins: &[Plugin], config: &str) -> TempDir {
+pub(crate) fn folder(plugins: &[Plugin], config: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let below = folder.path().join("plugins");
     std::fs::create_dir(&below).unwrap();
@@ -19,21 +20,21 @@ fn folder(plugins: &[Plugin], config: &str) -> TempDir {
     folder
 }
 
-fn configure(folder: &TempDir, config: &str) {
+pub(crate) fn configure(folder: &TempDir, config: &str) {
     std::fs::write(folder.path().join("wardroom.toml"), config).unwrap();
 }
 
-fn puppet(name: &str) -> Plugin {
+pub(crate) fn puppet(name: &str) -> Plugin {
     Plugin::puppet(&json!({ "name": name, "version": "1.2.3", "routes": [["do", "/do"]] }))
 }
 
-fn wardroom(folder: &Path, arguments: &[&str]) -> Invocation {
+pub(crate) fn wardroom(folder: &Path, arguments: &[&str]) -> Invocation {
     let built = env!("CARGO_BIN_EXE_wardroom-tested");
     let program = std::env::var("WARDROOM").unwrap_or_else(|_| built.to_owned());
     Invocation::new(&program, arguments).within(folder)
 }
 
-async fn serve(folder: &TempDir) -> Program {
+pub(crate) async fn serve(folder: &TempDir) -> Program {
     let invocation = wardroom(folder.path(), &["serve", "--listen", "127.0.0.1:0"]);
     Program::invoke(&invocation).await.unwrap()
 }
@@ -126,10 +127,10 @@ async fn what_check_says_is_a_configuration() {
     assert_eq!(values(&again), values(&out));
 }
 
-#[test]
-fn the_example_in_the_readme_is_one() {
+/// What the first example of a chapter of the README says, in a folder of its own.
+fn example(chapter: &str) -> (TempDir, Config) {
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    let (_, chapter) = readme.split_once("## Configure it").unwrap();
+    let (_, chapter) = readme.split_once(&format!("## {chapter}\n")).unwrap();
     let (_, example) = chapter.split_once("```toml\n").unwrap();
     let folder = folder(&[], example.split("```").next().unwrap());
     let sources = Sources {
@@ -138,8 +139,21 @@ fn the_example_in_the_readme_is_one() {
         flags: Flags::default(),
     };
     let config = sources.load().unwrap().config;
+    (folder, config)
+}
+
+#[test]
+fn the_examples_in_the_readme_are_configurations() {
+    let (folder, config) = example("Configure it");
     assert_eq!(config.plugins, folder.path().join("live"));
     assert_eq!(config.limits.message_bytes_max, 64 * 1024);
+    let (folder, config) = example("Who gets in");
+    let keys = KeySource::JwksFile(folder.path().join("keys.json"));
+    assert_eq!(config.jwt.config().unwrap().unwrap().key, keys);
+    assert!(config.tls_key.is_some());
+    let (folder, config) = example("Tenants");
+    let acme = &config.tenants[&"acme".parse().unwrap()];
+    assert_eq!(acme.jwt.key_file, Some(folder.path().join("acme.pem")));
 }
 
 #[tokio::test]

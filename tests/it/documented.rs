@@ -1,7 +1,7 @@
 //! Holds README.md to what the host really has: keys and their defaults, close codes, error codes.
 
 use crate::tidy::{mentions, none};
-use wardroom::config::{Config, Key, Value};
+use wardroom::config::{Config, Key, TenantKey, Value};
 use wardroom::metrics::METRICS;
 use wardroom_tests::guests::repository;
 
@@ -35,6 +35,24 @@ fn every_key_is_documented_with_its_default() {
         }
     }
     none(&problems);
+}
+
+#[test]
+fn every_key_of_a_tenant_is_documented() {
+    let readme = readme();
+    let (_, table) = readme.split_once("| key of a tenant |").unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    for key in TenantKey::all() {
+        let name = match key {
+            TenantKey::Jwt(_) => "auth.jwt".to_owned(),
+            TenantKey::Limit(_) => "limits".to_owned(),
+            top => top.to_string(),
+        };
+        assert!(
+            table.contains(&format!("\n| `{name}` |")),
+            "{name}: {table}"
+        );
+    }
 }
 
 #[test]

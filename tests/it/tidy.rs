@@ -81,7 +81,9 @@ pub(crate) fn none(problems: &[String]) {
 /// What each module of the host may use of the others; ARCHITECTURE.md says why.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
-    ("config", &[]),
+    ("reread", &[]),
+    ("auth", &["protocol", "reread"]),
+    ("config", &["auth"]),
     ("rate", &[]),
     ("cluster", &["protocol"]),
     ("metrics", &["config"]),
@@ -111,7 +113,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "server",
         &[
             "ws", "dispatch", "plugin", "hub", "state", "protocol", "config", "tenant", "cluster",
-            "metrics", "rate",
+            "metrics", "rate", "auth", "reread",
         ],
     ),
     ("admin", &["config", "server", "tenant", "plugin"]),
@@ -160,6 +162,8 @@ fn dependencies_stay_where_they_belong() {
     let owners = [
         ("wasmtime", "plugin"),
         ("wasmtime_wasi", "plugin"),
+        ("jsonwebtoken", "auth"),
+        ("tokio_rustls", "server"),
         ("tokio_tungstenite", "ws"),
         ("tungstenite", "ws"),
         ("metrics_exporter_prometheus", "metrics"),

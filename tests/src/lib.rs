@@ -22,6 +22,7 @@ pub mod http;
 pub mod log;
 pub mod plugin;
 pub mod server;
+pub mod token;
 pub mod transcript;
 
 pub use client::{Client, Close, Frame, Refusal};

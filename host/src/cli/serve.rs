@@ -39,8 +39,9 @@ impl Serve {
         let stopping = StopSignals::listen()?;
         let address = effective.config.listen;
         let config = with_program(effective.config);
-        let admin = Admin::bind(&config).await?;
+        // It reads keys and certificates: nothing is bound before all that can be wrong with those was looked at.
         let host = Arc::new(Host::new(config, Arc::new(LocalBus::new()))?);
+        let admin = Admin::bind(&host.config()).await?;
         host.load_plugins().await?;
         let listener = bind(address).await?;
         let ready = format!("ready listen={}", listener.local_addr()?);

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 
 use super::fault::Origin;
-use super::key::LIMITS;
-use super::tenant::TENANTS;
 use super::{Config, Key, TenantKey, Value};
 
 /// A checked configuration that knows where each of its values comes from.
@@ -85,25 +83,17 @@ impl Effective {
     /// All that there is to be said, in the order of a file.
     fn entries(&self) -> Vec<Entry> {
         let default = Config::default();
+        let has_tenants = !self.config.tenants.is_empty();
         // What the one tenant has where none is named.
-        let is_said =
-            |key: &Key| self.config.tenants.is_empty() || !Key::OF_DEFAULT_TENANT.contains(key);
+        let is_said = |key: &Key| !has_tenants || !key.is_of_default_tenant();
         let host = Key::all().filter(is_said).map(|key| {
-            let (table, name) = match key {
-                Key::Limit(limit) => (LIMITS.to_owned(), limit.key().to_owned()),
-                top => (String::new(), top.to_string()),
-            };
             let value = key.get(&self.config);
             let differs = value != key.get(&default);
-            self.entry(table, name, value, differs)
+            self.entry(&key.to_string(), value, differs)
         });
         let mut entries: Vec<_> = host.collect();
         for (tenant, config) in &self.config.tenants {
             for key in TenantKey::all() {
-                let (inner, name) = match key {
-                    TenantKey::Limit(limit) => (".limits", limit.key().to_owned()),
-                    top => ("", top.to_string()),
-                };
                 let value = key.get(config);
                 // Limits that are the host's are said there.
                 let is_own = match key {
@@ -111,24 +101,22 @@ impl Effective {
                     _ => true,
                 };
                 if is_own {
-                    let table = format!("{TENANTS}.{tenant}{inner}");
-                    entries.push(self.entry(table, name, value, true));
+                    entries.push(self.entry(&key.of(tenant), value, true));
                 }
             }
         }
         entries
     }
 
-    fn entry(&self, table: String, name: String, value: Value, differs: bool) -> Entry {
-        let mut entry = Entry {
-            table,
-            name,
+    fn entry(&self, key: &str, value: Value, differs: bool) -> Entry {
+        let origin = self.origins.get(key).filter(|_| differs);
+        let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        Entry {
+            table: table.to_owned(),
+            name: name.to_owned(),
             value,
-            from: None,
-        };
-        let origin = self.origins.get(&entry.key()).filter(|_| differs);
-        entry.from = origin.map(ToString::to_string);
-        entry
+            from: origin.map(ToString::to_string),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::fault::Origin;
-use super::key::{LIMITS, nearest};
+use super::key::nearest;
 use super::sources::Reading;
 use super::tenant::TENANTS;
 use super::unit::Given;
@@ -47,7 +47,6 @@ impl<'a> File<'a> {
         let known = Vec::from_iter(Key::all().map(|key| (key.to_string(), key)));
         self.table(
             "",
-            &[LIMITS, TENANTS],
             &self.table,
             &known,
             reading,
@@ -88,13 +87,9 @@ impl<'a> File<'a> {
         // Also when the table says nothing.
         TenantKey::Plugins.resolve(reading.tenant(name), folder);
         let prefix = format!("{TENANTS}.{name}.");
-        // Those of the host are known as well, so that what is wrong with them can be said.
-        let limits = super::Limit::ALL.into_iter().map(TenantKey::Limit);
-        let keys = TenantKey::TOP.iter().copied().chain(limits);
-        let known = Vec::from_iter(keys.map(|key| (key.of(name), key)));
+        let known = Vec::from_iter(TenantKey::known().map(|key| (key.of(name), key)));
         self.table(
             &prefix,
-            &[LIMITS],
             table,
             &known,
             reading,
@@ -105,46 +100,37 @@ impl<'a> File<'a> {
         );
     }
 
-    /// Hands the keys of a table to `take`, and those of its table of limits.
+    /// Hands the keys of a table to `take`, and those of the tables in it.
     fn table<K: Copy>(
         &self,
         prefix: &str,
-        tables: &[&str],
         table: &DeTable<'_>,
         known: &[(String, K)],
         reading: &mut Reading,
         take: &mut dyn FnMut(&mut Reading, K, Given<'_>, Origin),
     ) {
-        let limits = format!("{prefix}{LIMITS}");
         for (name, value) in table {
             let origin = self.origin_of(name);
             let name = format!("{prefix}{}", name.get_ref());
             let key = known.iter().find(|(known, _)| *known == name);
+            let below = format!("{name}.");
             if let Some((_, key)) = key {
                 given(value, |given| take(reading, *key, given, origin));
             } else if name == TENANTS {
                 // Their turn comes when all else is known.
-            } else if name == limits {
+            } else if known.iter().any(|(known, _)| known.starts_with(&below)) {
                 match value.get_ref().as_table() {
-                    Some(table) => {
-                        let prefix = format!("{limits}.");
-                        self.table(&prefix, &[], table, known, reading, take);
-                    }
+                    Some(table) => self.table(&below, table, known, reading, take),
                     None => not_a_table(&name, value, origin, reading),
                 }
             } else {
+                let known = known.iter().map(|(known, _)| known.as_str());
                 let problem = if value.get_ref().is_table() {
-                    let tables = tables.iter().map(|table| format!("{prefix}{table}"));
-                    format!(
-                        "there is no such table; the nearest is [{}]",
-                        nearest(&name, tables)
-                    )
+                    let nearest = nearest(&name, tables(known));
+                    format!("there is no such table; the nearest is [{nearest}]")
                 } else {
-                    let names = known.iter().map(|(known, _)| known.clone());
-                    format!(
-                        "there is no such key; the nearest is {}",
-                        nearest(&name, names)
-                    )
+                    let nearest = nearest(&name, known.map(ToOwned::to_owned));
+                    format!("there is no such key; the nearest is {nearest}")
                 };
                 reading.fault(Some(name), Some(origin), problem);
             }
@@ -166,6 +152,12 @@ impl<'a> File<'a> {
             line,
         }
     }
+}
+
+/// The tables in which keys are, and that of the tenants.
+fn tables<'a>(known: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
+    let tables = known.filter_map(|key| key.rsplit_once('.').map(|(table, _)| table));
+    tables.chain([TENANTS]).map(ToOwned::to_owned)
 }
 
 fn not_a_table(name: &str, value: &Spanned<DeValue<'_>>, origin: Origin, reading: &mut Reading) {

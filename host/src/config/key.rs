@@ -3,12 +3,26 @@
 use std::fmt;
 use std::path::Path;
 
-use super::unit::{Address, Folder, Given, Keeping, Switch, Text, Time, Unit};
-use super::{Config, Limit, StateStore, Value};
+use super::access::JWT;
+use super::unit::{
+    Address, FileName, Folder, Given, Keeping, NetworkList, OriginList, Switch, Text, Time, Unit,
+};
+use super::{Config, JwtKey, Limit, StateStore, Value};
 
-/// Makes the enum of keys of one list: the variant, the field of [`Config`], the [`Unit`] in which it is written.
+/// How a key is called: as its field, unless it is in a table.
+macro_rules! name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $name:literal) => {
+        $name
+    };
+}
+
+/// Makes the enum of keys of one list: the variant, the field of [`Config`], its name if that is another, the [`Unit`]
+/// in which it is written.
 macro_rules! keys {
-    ($($variant:ident $field:ident: $unit:ident;)+) => {
+    ($($variant:ident $field:ident $($name:literal)?: $unit:ident;)+) => {
         /// A key of the configuration.
         ///
         /// ```
@@ -23,6 +37,8 @@ macro_rules! keys {
                 #[doc = concat!("See [`Config::", stringify!($field), "`].")]
                 $variant,
             )+
+            /// One of the table `auth.jwt`.
+            Jwt(JwtKey),
             /// One of the table `limits`.
             Limit(Limit),
         }
@@ -35,9 +51,10 @@ macro_rules! keys {
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
                 // Which program compiles is not said in a file, and tenants have keys of their own.
-                let Config { $($field,)+ compiler: _, limits, tenants: _ } = config;
+                let Config { $($field,)+ jwt, compiler: _, limits, tenants: _ } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
+                    Self::Jwt(key) => jwt.get(key),
                     Self::Limit(limit) => limits.get(limit),
                 }
             }
@@ -46,6 +63,7 @@ macro_rules! keys {
             pub(super) fn read(self, config: &mut Config, given: Given<'_>) -> Result<(), String> {
                 match self {
                     $(Self::$variant => config.$field = $unit::read(given)?,)+
+                    Self::Jwt(key) => config.jwt.read(key, given)?,
                     Self::Limit(limit) => config.limits.read(limit, given)?,
                 }
                 Ok(())
@@ -55,7 +73,8 @@ macro_rules! keys {
         impl fmt::Display for Key {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
-                    $(Self::$variant => formatter.write_str(stringify!($field)),)+
+                    $(Self::$variant => formatter.write_str(name!($field $($name)?)),)+
+                    Self::Jwt(key) => write!(formatter, "{JWT}.{}", key.key()),
                     Self::Limit(limit) => write!(formatter, "{LIMITS}.{}", limit.key()),
                 }
             }
@@ -68,6 +87,8 @@ keys! {
     Admin admin: Address;
     AdminToken admin_token: Text;
     Path path: Text;
+    Origins origins: OriginList;
+    TrustedProxies trusted_proxies: NetworkList;
     Plugins plugins: Folder;
     Cache cache: Folder;
     State state: Keeping;
@@ -76,6 +97,8 @@ keys! {
     HeartbeatInterval heartbeat_interval: Time;
     HeartbeatTimeout heartbeat_timeout: Time;
     Drain drain: Time;
+    TlsCertificate tls_certificate "tls.certificate": FileName;
+    TlsKey tls_key "tls.key": FileName;
 }
 
 /// The table that limits are in.
@@ -85,13 +108,19 @@ pub(super) const LIMITS: &str = "limits";
 pub(super) const PREFIX: &str = "WARDROOM_";
 
 impl Key {
-    /// What is said of the one tenant of a host for which none is named.
-    pub(super) const OF_DEFAULT_TENANT: [Self; 2] = [Self::Path, Self::Plugins];
-
-    /// All of them, those of the table `limits` last.
+    /// All of them, those in tables last, as in a file.
     pub fn all() -> impl Iterator<Item = Self> {
+        let jwt = JwtKey::ALL.iter().copied().map(Self::Jwt);
         let limits = Limit::ALL.into_iter().map(Self::Limit);
-        Self::TOP.iter().copied().chain(limits)
+        Self::TOP.iter().copied().chain(jwt).chain(limits)
+    }
+
+    /// Whether it is about the one tenant of a host for which none is named.
+    pub(super) const fn is_of_default_tenant(self) -> bool {
+        matches!(
+            self,
+            Self::Path | Self::Plugins | Self::Origins | Self::Jwt(_)
+        )
     }
 
     /// The environment variable that sets it.
@@ -121,6 +150,11 @@ impl Key {
             Self::AdminToken
             | Self::Path
             | Self::Plugins
+            | Self::Origins
+            | Self::TrustedProxies
+            | Self::Jwt(_)
+            | Self::TlsCertificate
+            | Self::TlsKey
             | Self::HeartbeatInterval
             | Self::HeartbeatTimeout
             | Self::Drain
@@ -128,19 +162,22 @@ impl Key {
         }
     }
 
-    /// Makes a relative folder or file one that is relative to this.
+    /// Makes a relative path one that is relative to this.
     pub(super) fn resolve(self, config: &mut Config, folder: &Path) {
-        match self {
-            Self::Plugins => config.plugins = folder.join(&config.plugins),
-            Self::Cache => {
-                config.cache = config.cache.as_ref().map(|cache| folder.join(cache));
-            }
-            Self::State => {
-                if let StateStore::File(file) = &mut config.state {
-                    *file = folder.join(&*file);
-                }
-            }
-            _ => {}
+        let path = match self {
+            Self::Plugins => Some(&mut config.plugins),
+            Self::Cache => config.cache.as_mut(),
+            Self::State => match &mut config.state {
+                StateStore::File(file) => Some(file),
+                StateStore::Memory => None,
+            },
+            Self::TlsCertificate => config.tls_certificate.as_mut(),
+            Self::TlsKey => config.tls_key.as_mut(),
+            Self::Jwt(key) => return config.jwt.resolve(key, folder),
+            _ => None,
+        };
+        if let Some(path) = path {
+            *path = folder.join(&*path);
         }
     }
 }
@@ -159,8 +196,16 @@ fn distance(wanted: &str, name: &str) -> usize {
 }
 
 fn bare(name: &str) -> &str {
-    let tables = ["limits.", "WARDROOM_LIMITS_", PREFIX];
-    let bare = tables.iter().find_map(|table| name.strip_prefix(table));
+    const TABLES: [&str; 7] = [
+        "limits.",
+        "auth.jwt.",
+        "tls.",
+        "WARDROOM_LIMITS_",
+        "WARDROOM_AUTH_JWT_",
+        "WARDROOM_TLS_",
+        PREFIX,
+    ];
+    let bare = TABLES.iter().find_map(|table| name.strip_prefix(table));
     bare.unwrap_or(name)
 }
 
@@ -188,7 +233,10 @@ mod tests {
         let names: Vec<_> = Key::all().map(|key| key.to_string()).collect();
         assert_eq!(names.first().map(String::as_str), Some("listen"));
         assert!(names.contains(&"limits.connections_max".to_owned()));
-        assert_eq!(names.len(), Key::TOP.len() + Limit::COUNT);
+        assert_eq!(
+            names.len(),
+            Key::TOP.len() + JwtKey::ALL.len() + Limit::COUNT
+        );
         assert_eq!(Key::AdminToken.variable(), "WARDROOM_ADMIN_TOKEN");
         assert_eq!(
             Key::Limit(Limit::MessageBytesMax).variable(),

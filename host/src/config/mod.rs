@@ -6,6 +6,7 @@
 //! name in a file, its variable, what it may hold, how it is shown. Nothing here starts anything or touches the process:
 //! the environment is passed in as a value, the one thing that is read is the file.
 
+mod access;
 mod effective;
 mod environment;
 mod fault;
@@ -24,6 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::{JwtKey, JwtTable};
 pub use effective::Effective;
 pub use fault::{ConfigError, Fault, Origin};
 pub use key::Key;
@@ -32,6 +34,7 @@ pub use sources::{ConfigFile, Flags, Sources};
 pub use tenant::{InvalidTenantName, TenantConfig, TenantKey, TenantName};
 pub use value::{Secret, Value};
 
+use crate::auth::{Networks, Origins};
 use unit::Given;
 
 /// Longer than anything waits here, and short enough to be added to any point in time.
@@ -59,6 +62,16 @@ pub struct Config {
     pub admin_token: Option<Secret>,
     /// The path at which WebSockets are accepted.
     pub path: String,
+    /// The pages that may connect.
+    pub origins: Origins,
+    /// The networks whose `X-Forwarded-For` and `X-Forwarded-Proto` count.
+    pub trusted_proxies: Networks,
+    /// Which tokens are good.
+    pub jwt: JwtTable,
+    /// A file with the certificate and those that vouch for it, in PEM. With it and its key, TLS is spoken.
+    pub tls_certificate: Option<PathBuf>,
+    /// A file with the certificate's private key, in PEM.
+    pub tls_key: Option<PathBuf>,
     /// The folder whose `*.wasm` files are the plugins.
     pub plugins: PathBuf,
     /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
@@ -82,8 +95,8 @@ pub struct Config {
     pub drain: Duration,
     /// What may be used of everything: by the host, and by each tenant that says nothing else.
     pub limits: Limits,
-    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins` and `limits` from
-    /// here: see [`Self::mounted`].
+    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins`, `origins`, `jwt` and
+    /// `limits` from here: see [`Self::mounted`].
     pub tenants: BTreeMap<TenantName, TenantConfig>,
 }
 
@@ -103,6 +116,11 @@ impl Default for Config {
             admin: None,
             admin_token: None,
             path: "/ws".to_owned(),
+            origins: Origins::default(),
+            trusted_proxies: Networks::default(),
+            jwt: JwtTable::default(),
+            tls_certificate: None,
+            tls_key: None,
             plugins: PathBuf::from("plugins"),
             cache: None,
             state: StateStore::Memory,
@@ -160,10 +178,21 @@ impl Config {
             plugins: self.plugins.clone(),
             path: self.path.clone(),
             hosts: vec![],
+            origins: self.origins.clone(),
             cpu_share: tenant::CPU_SHARE,
+            jwt: self.jwt.clone(),
             limits: self.limits.clone(),
         };
         BTreeMap::from([(TenantName::default(), tenant)])
+    }
+
+    /// How a key of one of these tenants is called here: `tenants.acme.origins`, or `origins` when none is named.
+    #[must_use]
+    pub fn name_of(&self, tenant: &TenantName, key: TenantKey) -> String {
+        if self.tenants.is_empty() {
+            return key.to_string();
+        }
+        key.of(tenant)
     }
 
     /// Checks what the types cannot say.
@@ -209,6 +238,7 @@ impl Config {
             let is_short = !matches!(key.get(self), Value::Time(time) if time > TIME_MAX);
             check(key, is_short, "must be at most \"8760h\", a year");
         }
+        self.validate_access(&mut faults);
         self.limits.validate(&mut faults);
         for (name, tenant) in &self.tenants {
             tenant.validate(name, &self.limits, &mut faults);

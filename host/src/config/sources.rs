@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::fault::{ConfigError, Fault, Origin};
 use super::file::File;
+use super::tenant::OF_NONE;
 use super::unit::Given;
 use super::{Config, Effective, Key, TenantConfig, TenantKey, TenantName, environment};
 
@@ -202,11 +203,10 @@ impl Reading {
         if self.config.tenants.is_empty() {
             return;
         }
-        for key in Key::OF_DEFAULT_TENANT {
+        for key in Key::all().filter(|key| key.is_of_default_tenant()) {
             let name = key.to_string();
             if let Some(origin) = self.origins.get(&name).cloned() {
-                let problem = "is the one tenant's where none is named, and there are [tenants]: say it in the table of one of them";
-                self.fault(Some(name), Some(origin), problem.to_owned());
+                self.fault(Some(name), Some(origin), OF_NONE.to_owned());
             }
         }
     }

@@ -6,14 +6,19 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::unit::{Count, Folder, Given, Text, Texts, Unit};
-use super::{Fault, Limit, Limits, Value, fault};
+use super::access::JWT;
+use super::unit::{Count, Folder, Given, OriginList, Text, Texts, Unit};
+use super::{Fault, JwtKey, JwtTable, Limit, Limits, Value, fault};
+use crate::auth::Origins;
 
 /// The table that tenants are in.
 pub(super) const TENANTS: &str = "tenants";
 
 /// The path of a tenant that says none.
 pub(super) const PATH: &str = "/ws";
+
+/// What is wrong with what is said of the one tenant where there are others: it would be said to nobody.
+pub(super) const OF_NONE: &str = "is the one tenant's where none is named, and there are [tenants]: say it in the table of one of them";
 
 /// The share of a tenant that says none.
 pub(super) const CPU_SHARE: u32 = 100;
@@ -92,20 +97,23 @@ macro_rules! tenant_keys {
                 #[doc = concat!("See [`TenantConfig::", stringify!($field), "`].")]
                 $variant,
             )+
+            /// One of its table `auth.jwt`.
+            Jwt(JwtKey),
             /// One of its table `limits`.
             Limit(Limit),
         }
 
         impl TenantKey {
-            pub(super) const TOP: &[Self] = &[$(Self::$variant),+];
+            const TOP: &[Self] = &[$(Self::$variant),+];
 
             /// The value that a tenant has for it.
             #[must_use]
             pub fn get(self, tenant: &TenantConfig) -> Value {
                 // A field without a key does not compile.
-                let TenantConfig { $($field,)+ limits } = tenant;
+                let TenantConfig { $($field,)+ jwt, limits } = tenant;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
+                    Self::Jwt(key) => jwt.get(key),
                     Self::Limit(limit) => limits.get(limit),
                 }
             }
@@ -114,6 +122,7 @@ macro_rules! tenant_keys {
             pub(super) fn read(self, tenant: &mut TenantConfig, given: Given<'_>) -> Result<(), String> {
                 match self {
                     $(Self::$variant => tenant.$field = $unit::read(given)?,)+
+                    Self::Jwt(key) => tenant.jwt.read(key, given)?,
                     Self::Limit(limit) if limit.is_of_host() => {
                         return Err("is the host's: it stands in the table [limits]".to_owned());
                     }
@@ -127,6 +136,7 @@ macro_rules! tenant_keys {
             fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self {
                     $(Self::$variant => formatter.write_str(stringify!($field)),)+
+                    Self::Jwt(key) => write!(formatter, "{JWT}.{}", key.key()),
                     Self::Limit(limit) => write!(formatter, "limits.{}", limit.key()),
                 }
             }
@@ -138,6 +148,7 @@ tenant_keys! {
     Plugins plugins: Folder;
     Path path: Text;
     Hosts hosts: Texts;
+    Origins origins: OriginList;
     CpuShare cpu_share: Count;
 }
 
@@ -151,9 +162,13 @@ pub struct TenantConfig {
     /// The names of this host under which they are accepted, without a port, in lower case. None are all, but those
     /// that another tenant has at the same path.
     pub hosts: Vec<String>,
+    /// The pages that may connect.
+    pub origins: Origins,
     /// Its share of the CPU time of handlers that run for more than a millisecond, when other tenants want it too: who
     /// has twice the share of another has twice the time.
     pub cpu_share: u32,
+    /// Which tokens are good.
+    pub jwt: JwtTable,
     /// What may be used of everything. Those of the host as a whole are the host's.
     pub limits: Limits,
 }
@@ -165,7 +180,9 @@ impl TenantConfig {
             plugins: Path::new(TENANTS).join(name.as_str()),
             path: PATH.to_owned(),
             hosts: vec![],
+            origins: Origins::default(),
             cpu_share: CPU_SHARE,
+            jwt: JwtTable::default(),
             limits: limits.clone(),
         }
     }
@@ -217,14 +234,23 @@ impl TenantConfig {
             let problem = format!("must be at most that of the table [limits] ({most})");
             check(TenantKey::Limit(limit), is_right, problem);
         }
+        self.jwt
+            .validate(&format!("{TENANTS}.{name}.{JWT}"), faults);
     }
 }
 
 impl TenantKey {
-    /// All of them, those of the table `limits` last; without those that are the host's.
+    /// All of them, those in tables last, as in a file; without the limits that are the host's.
     pub fn all() -> impl Iterator<Item = Self> {
-        let limits = Limit::ALL.into_iter().filter(|limit| !limit.is_of_host());
-        Self::TOP.iter().copied().chain(limits.map(Self::Limit))
+        let is_own = |key: &Self| !matches!(key, Self::Limit(limit) if limit.is_of_host());
+        Self::known().filter(is_own)
+    }
+
+    /// Those of the host as well, so that what is wrong with them can be said.
+    pub(super) fn known() -> impl Iterator<Item = Self> {
+        let jwt = JwtKey::ALL.iter().copied().map(Self::Jwt);
+        let limits = Limit::ALL.into_iter().map(Self::Limit);
+        Self::TOP.iter().copied().chain(jwt).chain(limits)
     }
 
     /// Its name in the whole of a configuration: `tenants.acme.path`.
@@ -233,10 +259,12 @@ impl TenantKey {
         format!("{TENANTS}.{tenant}.{self}")
     }
 
-    /// Makes a relative folder one that is relative to this.
+    /// Makes a relative folder or file one that is relative to this.
     pub(super) fn resolve(self, tenant: &mut TenantConfig, folder: &Path) {
-        if self == Self::Plugins {
-            tenant.plugins = folder.join(&tenant.plugins);
+        match self {
+            Self::Plugins => tenant.plugins = folder.join(&tenant.plugins),
+            Self::Jwt(key) => tenant.jwt.resolve(key, folder),
+            _ => {}
         }
     }
 }

@@ -35,6 +35,10 @@ fn environment(variables: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
         .collect()
 }
 
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
 /// What is wrong, less the folder of the file.
 fn faults(sources: &Sources) -> Vec<String> {
     let folder = match &sources.file {
@@ -64,6 +68,8 @@ listen = "0.0.0.0:4000"
 admin = "127.0.0.1:4001"
 admin_token = "c2VjcmV0=="
 path = "/chat/ws"
+origins = ["https://acme.com", "https://*.acme.com"]
+trusted_proxies = "10.0.0.0/8"
 plugins = "live"
 cache = "/var/cache/wardroom"
 state = "kept/state.redb"
@@ -72,6 +78,15 @@ node = "north"
 heartbeat_interval = "0"
 heartbeat_timeout = "90s"
 drain = "1m"
+
+[auth.jwt]
+jwks_file = "keys.json"
+audience = "chat"
+issuer = ["https://a", "https://b"]
+
+[tls]
+certificate = "/etc/tls/chain.pem"
+key = "key.pem"
 
 [limits]
 connections_max = 0x10
@@ -86,6 +101,16 @@ event_cpu_max = "20ms"
         admin: Some("127.0.0.1:4001".parse().unwrap()),
         admin_token: Some(Secret::new("c2VjcmV0==")),
         path: "/chat/ws".to_owned(),
+        origins: Origins::of(texts(&["https://acme.com", "https://*.acme.com"])).unwrap(),
+        trusted_proxies: Networks::of(texts(&["10.0.0.0/8"])).unwrap(),
+        jwt: JwtTable {
+            jwks_file: Some(folder.path().join("keys.json")),
+            audience: texts(&["chat"]),
+            issuer: texts(&["https://a", "https://b"]),
+            ..JwtTable::default()
+        },
+        tls_certificate: Some(PathBuf::from("/etc/tls/chain.pem")),
+        tls_key: Some(folder.path().join("key.pem")),
         tenants: std::collections::BTreeMap::new(),
         plugins: folder.path().join("live"),
         cache: Some(PathBuf::from("/var/cache/wardroom")),

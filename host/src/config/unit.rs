@@ -1,6 +1,7 @@
 //! How a value is written where it is given: each kind of value, what may stand for it, and what to say when something
 //! else does.
 
+mod list;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use super::StateStore;
 use super::value::{SIZES, Secret, TIMES, Value};
+pub(super) use list::{NetworkList, OriginList, Texts};
 
 /// What a source gives for a key.
 #[derive(Clone, Copy, Debug)]
@@ -218,28 +220,6 @@ impl Unit<Secret> for Text {
     }
 }
 
-/// Several texts: `["a", "b"]`, or `a,b` in a variable.
-pub(super) enum Texts {}
-
-impl Unit<Vec<String>> for Texts {
-    fn wanted() -> String {
-        "a list of texts, such as [\"a\", \"b\"]".to_owned()
-    }
-
-    fn parse(given: Given<'_>) -> Option<Vec<String>> {
-        match given {
-            Given::Any("") => Some(vec![]),
-            Given::Any(text) => Some(text.split(',').map(|text| text.trim().to_owned()).collect()),
-            Given::Texts(texts) => Some(texts.iter().map(|text| (*text).to_owned()).collect()),
-            Given::Text(_) | Given::Integer(_) | Given::Switch(_) | Given::Other(_) => None,
-        }
-    }
-
-    fn show(value: &Vec<String>) -> Value {
-        Value::Texts(value.clone())
-    }
-}
-
 /// A folder. Relative ones are relative to the process's own; the file's reader makes its own of it.
 pub(super) enum Folder {}
 
@@ -249,13 +229,28 @@ impl Unit<PathBuf> for Folder {
     }
 
     fn parse(given: Given<'_>) -> Option<PathBuf> {
-        text(given)
-            .filter(|text| !text.is_empty())
-            .map(PathBuf::from)
+        path(given)
     }
 
     fn show(value: &PathBuf) -> Value {
         Value::Text(value.display().to_string())
+    }
+}
+
+/// A file. Relative ones are as with [`Folder`].
+pub(super) enum FileName {}
+
+impl Unit<PathBuf> for FileName {
+    fn wanted() -> String {
+        "a file".to_owned()
+    }
+
+    fn parse(given: Given<'_>) -> Option<PathBuf> {
+        path(given)
+    }
+
+    fn show(value: &PathBuf) -> Value {
+        Folder::show(value)
     }
 }
 
@@ -318,6 +313,11 @@ impl<T, U: Unit<T>> Unit<Option<T>> for U {
     fn show(value: &Option<T>) -> Value {
         value.as_ref().map_or(Value::Unset, <U as Unit<T>>::show)
     }
+}
+
+fn path(given: Given<'_>) -> Option<PathBuf> {
+    let text = text(given).filter(|text| !text.is_empty());
+    text.map(PathBuf::from)
 }
 
 fn text(given: Given<'_>) -> Option<&str> {

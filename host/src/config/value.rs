@@ -72,7 +72,10 @@ impl fmt::Display for Value {
             },
             Self::Switch(on) => on.fmt(formatter),
             Self::Text(text) => formatter.write_str(text),
-            Self::Texts(texts) => formatter.write_str(&texts.join(",")),
+            Self::Texts(texts) => {
+                let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
+                write!(formatter, "[{}]", texts.join(", "))
+            }
             Self::Secret(secret) => fmt::Debug::fmt(secret, formatter),
         }
     }
@@ -84,13 +87,9 @@ impl Value {
     pub fn to_toml(&self) -> Option<String> {
         match self {
             Self::Unset => None,
-            Self::Count(_) | Self::Switch(_) => Some(self.to_string()),
+            Self::Count(_) | Self::Switch(_) | Self::Texts(_) => Some(self.to_string()),
             Self::Bytes(bytes) if whole(&SIZES, u128::from(*bytes)).is_none() => {
                 Some(self.to_string())
-            }
-            Self::Texts(texts) => {
-                let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
-                Some(format!("[{}]", texts.join(", ")))
             }
             Self::Bytes(_) | Self::Time(_) | Self::Text(_) | Self::Secret(_) => {
                 Some(quoted(&self.to_string()))

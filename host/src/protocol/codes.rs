@@ -71,11 +71,13 @@ pub enum CloseCode {
     SlowConsumer = 3008,
     /// The tenant is there no more.
     TenantRemoved = 3501,
+    /// The token with which the connection was opened has expired.
+    Expired = 3502,
 }
 
 impl CloseCode {
     /// Every code, for documentation and its test.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Normal,
         Self::GoingAway,
         Self::ProtocolError,
@@ -86,6 +88,8 @@ impl CloseCode {
         Self::Restarting,
         Self::Overloaded,
         Self::SlowConsumer,
+        Self::TenantRemoved,
+        Self::Expired,
     ];
 }
 

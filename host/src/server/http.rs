@@ -3,8 +3,8 @@
 //! Everything here is decided before the 101, so a refusal is a real HTTP answer.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,11 +16,15 @@ use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Host;
 use super::admission::{Admitted, Place};
+use super::gate;
 use super::mount::Mount;
+use super::socket::{Deadline, Socket};
+use crate::auth::TokenRefused;
 use crate::config::Limit;
 use crate::dispatch::{self, UpgradeRefused};
 use crate::hub::Request;
@@ -28,24 +32,31 @@ use crate::ws::upgrade;
 
 impl Host {
     /// Speaks HTTP on the socket. The socket comes back when a WebSocket was asked for and accepted.
-    pub(super) async fn upgrade(&self, stream: TcpStream, peer: SocketAddr) -> Option<Upgraded> {
-        let handshake_timeout = self.config.load().limits.handshake_timeout;
+    pub(super) async fn upgrade<S>(
+        &self,
+        stream: S,
+        socket: Socket,
+        deadline: Deadline,
+    ) -> Option<Upgraded<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let accepted = Mutex::new(None);
         let service = service_fn(|request: hyper::Request<Body>| {
             let accepted = &accepted;
             async move {
                 let (parts, _) = request.into_parts();
-                let response = self.respond(&parts, peer, accepted).await;
+                let response = self.respond(&parts, socket, accepted).await;
                 Ok::<_, Infallible>(response)
             }
         });
         let http = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(handshake_timeout)
+            .header_read_timeout(deadline.timeout)
             .serve_connection(TokioIo::new(stream), service);
         // Boxed, so that an open connection does not carry the room for it.
         let http = Box::pin(http.without_shutdown());
-        let parts = match tokio::time::timeout(handshake_timeout, http).await {
+        let parts = match tokio::time::timeout_at(deadline.at, http).await {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) if !error.is_timeout() => return None,
             Ok(Err(_)) | Err(_) => {
@@ -53,8 +64,12 @@ impl Host {
                 return None;
             }
         };
-        let (stream, read) = (parts.io.into_inner(), parts.read_buf);
-        let accepted = accepted.lock().take()?;
+        let (mut stream, read) = (parts.io.into_inner(), parts.read_buf);
+        let Some(accepted) = accepted.lock().take() else {
+            // TLS has an end of its own to say; without it the answer could have been cut.
+            let _ = tokio::time::timeout_at(deadline.at, stream.shutdown()).await;
+            return None;
+        };
         Some(Upgraded {
             stream,
             read,
@@ -78,7 +93,7 @@ impl Host {
     async fn respond(
         &self,
         request: &Parts,
-        peer: SocketAddr,
+        socket: Socket,
         accepted: &Mutex<Option<Accepted>>,
     ) -> Response<Full<Bytes>> {
         match request.uri.path() {
@@ -100,6 +115,15 @@ impl Host {
             Ok(response) => response,
             Err(error) => return refuse_upgrade(error),
         };
+        let client = self.access.load().client(request, socket);
+        let (gate, peer) = (mount.gate(), client.peer);
+        let refuse = |reason: &dyn std::error::Error| {
+            mount.refusals.say(mount.name(), request, client, reason);
+        };
+        if let Err(refused) = gate.check_origin(request, client) {
+            refuse(&refused);
+            return answer(StatusCode::FORBIDDEN, format!("{refused}\n"));
+        }
         let Some(place) = mount.admit() else {
             tenant.metrics.reached(Limit::ConnectionsMax);
             return keep_out(Limit::ConnectionsMax);
@@ -112,13 +136,23 @@ impl Host {
                 return keep_out(limit);
             }
         };
-        let described = upgrade::describe(request, peer, &tenant.plugins());
+        // After the limits, so that they also bound what checking signatures costs.
+        let verified = match gate.check_token(request).await {
+            Ok(verified) => verified,
+            Err(refused) => {
+                refuse(&refused);
+                return unauthorized(&refused);
+            }
+        };
+        let mut described = upgrade::describe(request, peer, &tenant.plugins());
+        let expires_at = verified.map(|verified| gate::disclose(verified, &mut described));
         match dispatch::upgrade(tenant, described).await {
             Ok(request) => {
                 *accepted.lock() = Some(Accepted {
                     request,
                     mount,
                     admitted: (admitted, place),
+                    expires_at,
                 });
                 response.map(|()| Full::default())
             }
@@ -128,8 +162,8 @@ impl Host {
 }
 
 /// A socket that has become a WebSocket.
-pub(super) struct Upgraded {
-    pub(super) stream: TcpStream,
+pub(super) struct Upgraded<S> {
+    pub(super) stream: S,
     /// What was read of it beyond the request.
     pub(super) read: Bytes,
     pub(super) accepted: Accepted,
@@ -140,6 +174,8 @@ pub(super) struct Accepted {
     pub(super) request: Request,
     pub(super) mount: Arc<Mount>,
     pub(super) admitted: (Admitted, Place),
+    /// When its token stops being good; `None` without one.
+    pub(super) expires_at: Option<SystemTime>,
 }
 
 /// Says that there is no time even for a request. The socket is dropped with what was not read of it, so the answer
@@ -162,6 +198,20 @@ fn keep_out(limit: Limit) -> Response<Full<Bytes>> {
     let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "at capacity\n");
     let second = HeaderValue::from_static("1");
     response.headers_mut().insert(header::RETRY_AFTER, second);
+    response
+}
+
+/// Says that a token is needed, or is not good, and not why (RFC 6750, 3).
+fn unauthorized(refused: &TokenRefused) -> Response<Full<Bytes>> {
+    let (challenge, body) = match refused {
+        TokenRefused::Missing => ("Bearer", "a token is needed\n"),
+        _ => ("Bearer error=\"invalid_token\"", "the token is not valid\n"),
+    };
+    let mut response = answer(StatusCode::UNAUTHORIZED, body);
+    let challenge = HeaderValue::from_static(challenge);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, challenge);
     response
 }
 

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ServerError;
 use super::admission::{Place, Places};
+use super::gate::{Gate, Refusals};
 use super::live::{Entry, Live, Patience, Refreshed, Swap};
 use crate::config::{Limits, TenantConfig, TenantName};
 use crate::plugin::Engine;
@@ -22,6 +23,9 @@ pub struct Mount {
     tenant: Tenant,
     /// What it is: a reload replaces it.
     config: ArcSwap<TenantConfig>,
+    /// Who gets in: a reload replaces it with that.
+    gate: ArcSwap<Gate>,
+    pub(super) refusals: Refusals,
     /// For the plugins that are loaded next.
     engine: ArcSwap<Engine>,
     /// Held for a look at the folder or a swap, so that there is one at a time; not while files are loaded.
@@ -32,10 +36,12 @@ pub struct Mount {
 }
 
 impl Mount {
-    pub(super) fn new(config: TenantConfig, tenant: Tenant, engine: Engine) -> Self {
+    pub(super) fn new(config: TenantConfig, gate: Gate, tenant: Tenant, engine: Engine) -> Self {
         Self {
             tenant,
             config: ArcSwap::from_pointee(config),
+            gate: ArcSwap::from_pointee(gate),
+            refusals: Refusals::default(),
             engine: ArcSwap::from_pointee(engine),
             live: Mutex::default(),
             connections: Arc::default(),
@@ -61,6 +67,11 @@ impl Mount {
         self.config.load_full()
     }
 
+    /// Who gets in now.
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        self.gate.load_full()
+    }
+
     /// Cancelled when it is there no more.
     pub(super) fn removed(&self) -> &CancellationToken {
         &self.removed
@@ -72,9 +83,11 @@ impl Mount {
     }
 
     /// Makes it another, if it is; what has begun ends as it began. Returns whether it is.
-    pub(super) fn change(&self, config: &TenantConfig) -> bool {
+    pub(super) fn change(&self, config: TenantConfig, gate: Gate) -> bool {
+        // Also when it is none: its keys were read anew. And before its place: who comes to the new one is to meet it.
+        self.gate.store(Arc::new(gate));
         let running = self.config();
-        if *running == *config {
+        if *running == config {
             return false;
         }
         if config.limits != running.limits {
@@ -84,7 +97,7 @@ impl Mount {
             self.tenant.set_limits(limits);
         }
         self.engine.load().set_cpu_share(config.cpu_share);
-        self.config.store(Arc::new(config.clone()));
+        self.config.store(Arc::new(config));
         true
     }
 

@@ -10,6 +10,8 @@ use std::sync::atomic::Ordering;
 
 use tokio::task::JoinError;
 
+use super::access::Access;
+use super::gate::{Gate, Gated};
 use super::mount::{Mount, Mounts};
 use super::{Host, Refreshed, ServerError, watch};
 use crate::config::{Config, ConfigError, Key, TenantConfig, TenantName};
@@ -82,17 +84,19 @@ impl Host {
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
-        let tenants = config.mounted();
-        let state = self.state_of_new(&tenants).await?;
-        for tenant in tenants.values() {
+        let access = Access::open(&config)?;
+        let tenants = Gate::open_all(&config)?;
+        let state = self.state_of_new(tenants.keys()).await?;
+        for (tenant, _) in tenants.values() {
             plugin_files(&tenant.plugins).map_err(|source| ServerError::Plugins {
                 folder: tenant.plugins.clone(),
                 source,
             })?;
         }
         self.backlog.set_max(config.limits.outboxes_bytes_max);
+        self.access.store(Arc::new(access));
         let mut changed = names(&changed);
-        changed.extend(self.mount(&tenants, state));
+        changed.extend(self.mount(tenants, state));
         self.config.store(Arc::new(config));
         let refreshed = self.refresh().await?;
         tracing::info!(changed = changed.join(", "), "configuration reloaded");
@@ -103,28 +107,30 @@ impl Host {
     /// among them end. `state` has that of all who begin. Returns what that changes.
     pub(super) fn mount(
         &self,
-        tenants: &BTreeMap<TenantName, TenantConfig>,
+        tenants: Gated,
         mut state: BTreeMap<TenantName, Values>,
     ) -> Vec<String> {
         let before = self.mounts.load_full();
         let mut changed = Vec::new();
         let mut all = BTreeMap::new();
-        for (name, config) in tenants {
-            if let Some(mount) = before.get(name) {
-                if mount.change(config) {
+        for (name, (config, gate)) in tenants {
+            if let Some(mount) = before.get(&name) {
+                if mount.change(config, gate) {
                     changed.push(format!("tenant {name}"));
                 }
-                all.insert(name.clone(), Arc::clone(mount));
-            } else if let Some(state) = state.remove(name) {
+                all.insert(name, Arc::clone(mount));
+            } else if let Some(state) = state.remove(&name) {
                 changed.push(format!("tenant {name} (new)"));
-                all.insert(name.clone(), self.begin(name, config, state));
+                let mount = self.begin(&name, config, gate, state);
+                all.insert(name, mount);
             }
         }
+        let mounts = Arc::new(Mounts::new(all));
         // Nobody comes in any more before those who are in have to leave.
-        self.mounts.store(Arc::new(Mounts::new(all)));
+        self.mounts.store(Arc::clone(&mounts));
         let gone = before
             .all()
-            .filter(|mount| !tenants.contains_key(mount.name()));
+            .filter(|mount| mounts.get(mount.name()).is_none());
         for mount in gone {
             mount.remove();
             changed.push(format!("tenant {} (removed)", mount.name()));
@@ -135,17 +141,23 @@ impl Host {
     /// Reads the state of those tenants that are not here yet.
     async fn state_of_new(
         &self,
-        tenants: &BTreeMap<TenantName, TenantConfig>,
+        tenants: impl Iterator<Item = &TenantName>,
     ) -> Result<BTreeMap<TenantName, Values>, ServerError> {
         let here = self.mounts.load_full();
-        let new = tenants.keys().filter(|name| here.get(name).is_none());
+        let new = tenants.filter(|name| here.get(name).is_none());
         let (store, new) = (self.store.clone(), new.cloned().collect::<Vec<_>>());
         let reading = tokio::task::spawn_blocking(move || read_state(&store, &new));
         let panicked = |error: JoinError| StateError::Unavailable(error.to_string());
         Ok(reading.await.map_err(panicked)??)
     }
 
-    fn begin(&self, name: &TenantName, config: &TenantConfig, state: Values) -> Arc<Mount> {
+    fn begin(
+        &self,
+        name: &TenantName,
+        config: TenantConfig,
+        gate: Gate,
+        state: Values,
+    ) -> Arc<Mount> {
         let limits = Arc::new(config.limits.clone());
         let hub = Hub::new(&self.exchange, name);
         let tenant = Tenant::new(name.clone(), hub, state, config.limits.clone());
@@ -154,7 +166,7 @@ impl Host {
             self.engine
                 .with_limits(limits)
                 .for_tenant(name.clone(), metrics, config.cpu_share);
-        let mount = Arc::new(Mount::new(config.clone(), tenant, engine));
+        let mount = Arc::new(Mount::new(config, gate, tenant, engine));
         if self.is_accepting.load(Ordering::Relaxed) {
             self.watch(&mount);
         }

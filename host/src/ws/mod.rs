@@ -38,6 +38,8 @@ pub struct Settings {
     pub heartbeat_timeout: Duration,
     /// See [`crate::Config::drain`].
     pub drain: Duration,
+    /// How long the connection may last, whatever happens on it; `None` for as long as it likes.
+    pub lifetime: Option<Duration>,
     /// Cancelled when the host stops.
     pub stopping: CancellationToken,
     /// Cancelled when the tenant is taken away.
@@ -59,7 +61,11 @@ pub async fn serve<S>(
     let connection = tenant.hub.connect(request, &limits);
     tenant.metrics.opened();
     let outbox = &connection.outbox;
-    let heartbeat = Heartbeat::new(settings.heartbeat_interval, settings.heartbeat_timeout);
+    let heartbeat = Heartbeat::new(
+        settings.heartbeat_interval,
+        settings.heartbeat_timeout,
+        settings.lifetime,
+    );
     let mut socket = Socket::new(stream, read, &limits, heartbeat, tenant).await;
     // Others may be in force by the time that they are needed again.
     drop(limits);

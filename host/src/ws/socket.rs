@@ -127,15 +127,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if let Some(end) = &self.end {
             return Poll::Ready(Err(end.clone()));
         }
-        if self.corked >= CORKED_MESSAGES_MAX
-            && let Poll::Ready(end) = self.poll_write(context, outbox)
-        {
-            return Poll::Ready(Err(self.ended(end)));
+        if self.corked >= CORKED_MESSAGES_MAX {
+            // Also for a client that never stops sending the time is over at some point.
+            if let Poll::Ready(end) = self.poll_heartbeat(context, outbox) {
+                return Poll::Ready(Err(self.ended(end)));
+            }
+            if let Poll::Ready(end) = self.poll_write(context, outbox) {
+                return Poll::Ready(Err(self.ended(end)));
+            }
         }
         if let Poll::Ready(read) = self.poll_read(context) {
             return Poll::Ready(read.map_err(|end| self.ended(end)));
         }
-        if let Poll::Ready(end) = self.poll_heartbeat(context) {
+        if let Poll::Ready(end) = self.poll_heartbeat(context, outbox) {
             return Poll::Ready(Err(self.ended(end)));
         }
         self.poll_write(context, outbox)
@@ -168,7 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Pending => {}
             }
         }
-        if let Poll::Ready(end) = self.poll_heartbeat(context) {
+        if let Poll::Ready(end) = self.poll_heartbeat(context, outbox) {
             self.end = Some(end);
         }
         match self.poll_write(context, outbox) {
@@ -206,7 +210,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<End> {
+    fn poll_heartbeat(&mut self, context: &mut Context<'_>, outbox: &Outbox) -> Poll<End> {
         loop {
             match ready!(self.heartbeat.poll(context)) {
                 Beat::Ping => {
@@ -219,6 +223,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                         "heartbeat missed",
                     )));
                 }
+                // As anyone else would close it: behind what is queued, and after the handler that runs.
+                Beat::Over => outbox.close(Close::new(CloseCode::Expired, "token expired")),
             }
         }
     }
@@ -275,7 +281,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 End::Gone => Ok(()),
                 End::ByClient(_) => {
                     self.write_past_tungstenite(outbox).await?;
-                    poll_fn(|context| Pin::new(&mut self.stream).poll_flush(context)).await
+                    poll_fn(|context| Pin::new(&mut self.stream).poll_flush(context)).await?;
+                    Ok(self.stream.get_mut().shutdown().await?)
                 }
                 End::Broken(close) => {
                     self.write_past_tungstenite(outbox).await?;
@@ -299,7 +306,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         {
             message?;
         }
-        Ok(())
+        // TLS has an end of its own to say; dropped without it, the connection looks cut off.
+        Ok(self.stream.get_mut().shutdown().await?)
     }
 
     fn poll_drain(

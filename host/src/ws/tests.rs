@@ -41,10 +41,42 @@ async fn connect(
     (client, task, tenant)
 }
 
+/// A connection that may last for so long, with a heartbeat or without.
+async fn connect_for(
+    lifetime: Duration,
+    interval: Duration,
+) -> (WebSocketStream<DuplexStream>, JoinHandle<()>) {
+    let settings = Settings {
+        heartbeat_interval: interval,
+        lifetime: Some(lifetime),
+        ..settings()
+    };
+    connect_with(&tenant(Limits::default()), 4096, settings).await
+}
+
+fn settings() -> Settings {
+    Settings {
+        heartbeat_interval: INTERVAL,
+        heartbeat_timeout: TIMEOUT,
+        drain: Duration::ZERO,
+        lifetime: None,
+        stopping: CancellationToken::new(),
+        removed: CancellationToken::new(),
+    }
+}
+
 /// The same, to a tenant that may have others.
 async fn connect_to(
     tenant: &Arc<Tenant>,
     buffer: usize,
+) -> (WebSocketStream<DuplexStream>, JoinHandle<()>) {
+    connect_with(tenant, buffer, settings()).await
+}
+
+async fn connect_with(
+    tenant: &Arc<Tenant>,
+    buffer: usize,
+    settings: Settings,
 ) -> (WebSocketStream<DuplexStream>, JoinHandle<()>) {
     let (client, server) = tokio::io::duplex(buffer);
     let served = Arc::clone(tenant);
@@ -57,13 +89,6 @@ async fn connect_to(
         claims: None,
     };
     let task = tokio::spawn(async move {
-        let settings = Settings {
-            heartbeat_interval: INTERVAL,
-            heartbeat_timeout: TIMEOUT,
-            drain: Duration::ZERO,
-            stopping: CancellationToken::new(),
-            removed: CancellationToken::new(),
-        };
         serve(server, Bytes::new(), request, &served, &settings).await;
     });
     let client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
@@ -114,6 +139,54 @@ async fn a_client_that_talks_is_not_pinged() {
             format!(r#"{{"id":{id},"error":{{"code":404,"message":"Not found"}}}}"#)
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_time_is_over_is_closed_with_3502() {
+    // Between two beats, at one of them, without any, and when it was over before it began.
+    for (lifetime, interval) in [(45, 30), (60, 30), (3_600, 0), (0, 30)] {
+        let lifetime = Duration::from_secs(lifetime);
+        let (mut client, task) = connect_for(lifetime, Duration::from_secs(interval)).await;
+        let start = Instant::now();
+        let end = loop {
+            match client.next().await {
+                Some(Ok(Message::Ping(_))) => client.flush().await.unwrap(),
+                other => break other,
+            }
+        };
+        assert_eq!(close_code(end), 3502);
+        assert_eq!(start.elapsed().as_secs(), lifetime.as_secs());
+        assert!(client.next().await.is_none());
+        task.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_without_end_is_none() {
+    let (mut client, _task) = connect_for(Duration::MAX, INTERVAL).await;
+    assert!(matches!(client.next().await, Some(Ok(Message::Ping(_)))));
+}
+
+/// In real time, because the client is never idle, and so paused time would stand still.
+#[tokio::test]
+async fn a_client_that_never_stops_sending_comes_to_its_end_as_well() {
+    let lifetime = Duration::from_millis(50);
+    let (client, task) = connect_for(lifetime, Duration::ZERO).await;
+    let (mut sink, mut stream) = client.split();
+    let flood = async {
+        while sink
+            .send(Message::text(r#"{"event":"e","path":"/"}"#))
+            .await
+            .is_ok()
+        {}
+    };
+    let closed = async {
+        let end = stream.next().await;
+        assert_eq!(close_code(end), 3502);
+        while stream.next().await.is_some() {}
+    };
+    tokio::join!(flood, closed);
+    task.await.unwrap();
 }
 
 /// In real time: how long a connection may have the thread is not a matter of timers.

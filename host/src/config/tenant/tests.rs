@@ -30,6 +30,8 @@ fn what_a_tenant_does_not_say_is_as_it_is_for_the_host() {
         [tenants.acme]
         plugins = 'a'
         hosts = ['acme.example.com', '10.0.0.1']
+        origins = 'https://acme.example.com'
+        auth = { jwt = { key_file = 'k.pem', audience = 'chat', issuer = ['a', 'b'] } }
         [tenants.acme.limits]
         rooms_per_connection_max = 3
         [tenants.other-2]
@@ -44,10 +46,18 @@ fn what_a_tenant_does_not_say_is_as_it_is_for_the_host() {
     let acme = &tenants[&"acme".parse().unwrap()];
     assert!(acme.plugins.is_absolute() && acme.plugins.ends_with("a"));
     assert_eq!((acme.path.as_str(), acme.hosts.len()), ("/ws", 2));
+    assert_eq!(acme.origins.texts(), ["https://acme.example.com"]);
+    let key = acme.jwt.key_file.as_ref().unwrap();
+    assert!(key.is_absolute() && key.ends_with("k.pem"));
+    assert_eq!(acme.jwt.issuer, ["a", "b"]);
     assert_eq!(acme.limits.rooms_per_connection_max, 3);
     assert_eq!(acme.limits.pushes_per_event_max, 5);
     assert_eq!(acme.limits.routes_max, 7);
     let other = &tenants[&"other-2".parse().unwrap()];
+    assert_eq!(
+        (&other.origins, &other.jwt),
+        (&Origins::default(), &JwtTable::default())
+    );
     assert_eq!(other.limits, effective.config.limits);
     assert!(other.plugins.is_absolute() && other.plugins.ends_with("tenants/other-2"));
     // And it is shown as it was said.
@@ -58,6 +68,7 @@ fn what_a_tenant_does_not_say_is_as_it_is_for_the_host() {
     assert_eq!(shown.unwrap().config, effective.config);
     let json = &effective.to_json()["configuration"]["tenants"]["acme"];
     assert_eq!(json["hosts"][1], "10.0.0.1");
+    assert_eq!(json["auth"]["jwt"]["audience"][0], "chat");
     assert_eq!(json["limits"].as_object().unwrap().len(), 1);
 }
 
@@ -72,11 +83,11 @@ fn without_tenants_there_is_one() {
 #[test]
 fn mistakes_are_named_with_their_line() {
     assert_eq!(
-        faults("[tenants.Acme]\n[tenants.acme]\nplugin = 'x'\npath = 'ws'\nhosts = 'x'\n"),
+        faults("[tenants.Acme]\n[tenants.acme]\nplugin = 'x'\npath = 'ws'\nhosts = 5\n"),
         [
             "1: tenants.Acme: a tenant's name has 1 to 63 characters of a-z, 0-9 and -, and `room` is none",
             "3: tenants.acme.plugin: there is no such key; the nearest is tenants.acme.plugins",
-            "5: tenants.acme.hosts: must be a list of texts, such as [\"a\", \"b\"], not \"x\"",
+            "5: tenants.acme.hosts: must be an array of texts, or one text, not 5",
         ]
     );
     let limits = "[tenants.a.limits]\ninstances_max = 3\nmemory_bytes_max = '65 MiB'\n";
@@ -95,7 +106,51 @@ fn mistakes_are_named_with_their_line() {
             "2: limits: must be a table, not 4"
         ]
     );
-    assert!(faults("path = '/a'\n[tenants.a]\n")[0].starts_with("1: path: is the one tenant's"));
+}
+
+#[test]
+fn who_gets_in_is_said_of_each_tenant_by_itself() {
+    for said in [
+        "path = '/a'",
+        "origins = '*'",
+        "auth.jwt.issuer = 'a'",
+        "auth.jwt.key_file = 'k'",
+    ] {
+        let name = said.split(' ').next().unwrap();
+        let faults = faults(&format!("{said}\n[tenants.a]\n"));
+        let problem = format!("1: {name}: is the one tenant's where none is named");
+        assert!(
+            faults.len() == 1 && faults[0].starts_with(&problem),
+            "{faults:?}"
+        );
+    }
+    let shown = load("[tenants.a]\n", Flags::default()).unwrap().to_toml();
+    assert!(
+        !shown.lines().any(|line| line == "[auth.jwt]"),
+        "nobody's: {shown}"
+    );
+    let text = "
+        [tenants.a]
+        origins = ['https://a', 'b']
+        auth.jtw.secret = 'x'
+        [tenants.a.auth.jwt]
+        secrt = 'x'
+    ";
+    let faults = faults(text);
+    for (fault, problem) in faults.iter().zip([
+        "3: tenants.a.origins: \"b\" is no origin, such as",
+        "4: tenants.a.auth.jtw: there is no such table; the nearest is [tenants.a.auth.jwt]",
+        "6: tenants.a.auth.jwt.secrt: there is no such key; the nearest is tenants.a.auth.jwt.secret",
+    ]) {
+        assert!(fault.starts_with(problem), "{faults:?}");
+    }
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    let half = "[tenants.a]\nauth.jwt.audience = 'chat'\n";
+    let error = load(half, Flags::default()).unwrap_err().to_string();
+    assert!(
+        error.starts_with("tenants.a.auth.jwt: needs one of secret"),
+        "{error}"
+    );
 }
 
 #[test]
