@@ -300,7 +300,7 @@ async fn describe(
     let state = State::new(engine, log);
     state.log.begin(limits.log_lines_per_event_max);
     state.meter.start(limits.describe_cpu_max);
-    let meter = Arc::clone(&state.meter);
+    let (meter, turn) = (Arc::clone(&state.meter), state.turn.clone());
     let mut store = engine.store(state);
     // What is copied out of the guest: the texts, and what each item of a list takes here besides.
     store.set_hostcall_fuel(limits.manifest_bytes_max);
@@ -314,6 +314,7 @@ async fn describe(
         limits.event_wall_max,
         Metered {
             meter: &meter,
+            turn: &turn,
             future: asking,
         },
     )

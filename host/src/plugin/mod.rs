@@ -293,7 +293,7 @@ impl Plugin {
         let mut lease = self.pool.take().await?;
         let state = lease.instance.store.data_mut();
         state.begin(event);
-        let meter = Arc::clone(&state.meter);
+        let (meter, turn) = (Arc::clone(&state.meter), state.turn.clone());
         lease.instance.store.set_epoch_deadline(1);
         let called = {
             let calling = std::pin::pin!(function(&mut lease.instance));
@@ -301,6 +301,7 @@ impl Plugin {
                 self.limits().event_wall_max,
                 Metered {
                     meter: &meter,
+                    turn: &turn,
                     future: calling,
                 },
             )

@@ -183,11 +183,12 @@ impl Pool {
         // A guest's start-up is the event's that needs the instance.
         state.log.begin(limits.log_lines_per_event_max);
         state.meter.start(limits.event_cpu_max);
-        let meter = Arc::clone(&state.meter);
+        let (meter, turn) = (Arc::clone(&state.meter), state.turn.clone());
         let mut store = self.engine.store(state);
         let starting = Box::pin(self.start(&mut store));
         let started = Metered {
             meter: &meter,
+            turn: &turn,
             future: starting,
         }
         .await;
