@@ -30,7 +30,7 @@ use crate::cluster::Bus;
 use crate::config::{Config, ConfigError, Limit};
 use crate::hub::{Backlog, Hub};
 use crate::metrics::Metrics;
-use crate::plugin::{Cache, Compile, Engine, EngineError};
+use crate::plugin::{Cache, Compile, Engine, EngineError, Outbound};
 use crate::tenant::{Change, Tenant};
 use crate::ws::{self, Settings};
 use admission::{Admission, Place, Places};
@@ -110,7 +110,8 @@ impl Host {
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let metrics = Metrics::new();
-        let engine = set_up_engine(&config, metrics.clone())?;
+        let outbound = Outbound::new(config.http.clone(), config.resolver.clone());
+        let engine = set_up_engine(&config, metrics.clone())?.reaching(Arc::new(outbound));
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
         let hub = Hub::new(&config.node, bus, Arc::clone(&backlog));
         let tenant = Tenant::new(hub, config.limits.clone(), metrics);

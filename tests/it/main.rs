@@ -25,6 +25,8 @@ mod live;
 mod loader;
 mod loading;
 mod mutants;
+mod outbound;
+mod outbound_limits;
 mod outbox;
 mod program;
 mod quarantine;

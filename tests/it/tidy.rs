@@ -152,6 +152,7 @@ fn dependencies_stay_where_they_belong() {
     let owners = [
         ("wasmtime", "plugin"),
         ("wasmtime_wasi", "plugin"),
+        ("wasmtime_wasi_http", "plugin"),
         ("tokio_tungstenite", "ws"),
         ("tungstenite", "ws"),
         ("metrics_exporter_prometheus", "metrics"),

@@ -34,8 +34,8 @@ macro_rules! keys {
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
-                // Which program compiles is not said in a file.
-                let Config { $($field,)+ compiler: _, limits } = config;
+                // Which program compiles is not said in a file, nor is, so far, what plugins are granted.
+                let Config { $($field,)+ compiler: _, http: _, resolver: _, limits } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Limit(limit) => limits.get(limit),

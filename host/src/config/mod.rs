@@ -6,26 +6,33 @@
 //! name in a file, its variable, what it may hold, how it is shown. Nothing here starts anything or touches the process:
 //! the environment is passed in as a value, the one thing that is read is the file.
 
+mod allow_list;
 mod effective;
 mod environment;
 mod fault;
 mod file;
 mod key;
 mod limits;
+mod network;
+mod resolver;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod unit;
 mod value;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use allow_list::{AllowList, AllowListError, Destination, HostName, Scheme};
 pub use effective::Effective;
 pub use fault::{ConfigError, Fault, Origin};
 pub use key::Key;
 pub use limits::{Limit, Limits};
+pub use network::{Network, NetworkError};
+pub use resolver::Resolver;
 pub use sources::{ConfigFile, Flags, Sources};
 pub use value::{Secret, Value};
 
@@ -65,6 +72,10 @@ pub struct Config {
     /// version. `None` compiles in this process, where neither time nor memory of a compilation is limited. No file
     /// names it.
     pub compiler: Option<PathBuf>,
+    /// Where plugins may send HTTP requests, by their names; others may send none. No file names it.
+    pub http: BTreeMap<String, AllowList>,
+    /// Who finds the addresses of the hosts of those requests; `None` is the system. No file names it.
+    pub resolver: Option<Resolver>,
     /// Whether the folder of plugins is watched, and what changes in it becomes live.
     pub watch: bool,
     /// This host's name in query answers and on the bus.
@@ -89,6 +100,8 @@ impl Default for Config {
             plugins: PathBuf::from("plugins"),
             cache: None,
             compiler: None,
+            http: BTreeMap::new(),
+            resolver: None,
             watch: true,
             node: "wardroom".to_owned(),
             heartbeat_interval: Duration::from_secs(30),

@@ -1,5 +1,6 @@
 //! Sources against each other, and against what people write by mistake.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,6 +94,8 @@ event_cpu_max = "20ms"
         heartbeat_timeout: Duration::from_secs(90),
         drain: Duration::from_secs(60),
         compiler: None,
+        http: BTreeMap::new(),
+        resolver: None,
         limits: Limits {
             connections_max: 16,
             message_bytes_max: 65_536,

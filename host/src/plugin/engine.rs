@@ -16,6 +16,7 @@ use super::cache::Cache;
 use super::compile::Compile;
 use super::lanes::Lanes;
 use super::meter::{OutOfCpu, Turn};
+use super::outbound::Outbound;
 use super::state::State;
 use crate::config::Limits;
 use crate::metrics::Metrics;
@@ -36,6 +37,8 @@ pub struct Engine {
     pub(super) metrics: Metrics,
     pub(super) compile: Compile,
     pub(super) cache: Option<Arc<Cache>>,
+    /// Where the guests may send HTTP requests.
+    pub(super) outbound: Arc<Outbound>,
     /// Bytes of linear memory that all instances have together.
     pub(super) instances_memory: Arc<AtomicUsize>,
     lanes: Arc<Lanes>,
@@ -81,12 +84,19 @@ impl Engine {
         }
     }
 
+    /// The same for plugins that may send HTTP requests. Until then none may.
+    #[must_use]
+    pub fn reaching(self, outbound: Arc<Outbound>) -> Self {
+        Self { outbound, ..self }
+    }
+
     fn build(limits: &Limits, metrics: Metrics) -> wasmtime::Result<Self> {
         let mut config = code_configuration();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
         let engine = wasmtime::Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         imports::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::rooms::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::connection::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
@@ -103,6 +113,7 @@ impl Engine {
             metrics,
             compile: Compile::Here,
             cache: None,
+            outbound: Arc::default(),
             instances_memory: Arc::default(),
             lanes: Arc::new(Lanes::new(threads)),
             long_running,
@@ -117,6 +128,12 @@ impl Engine {
             limits,
             ..self.clone()
         }
+    }
+
+    /// Where the plugins may send HTTP requests.
+    #[must_use]
+    pub fn outbound(&self) -> &Outbound {
+        &self.outbound
     }
 
     /// The limits for what is loaded next.

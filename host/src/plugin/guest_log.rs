@@ -46,6 +46,11 @@ impl GuestLog {
         }
     }
 
+    /// Whose lines they are.
+    pub(super) fn plugin(&self) -> &str {
+        &self.rate.plugin
+    }
+
     /// Begins an event that may write so many lines.
     pub(super) fn begin(&self, lines: u32) {
         self.state.lock().lines_left = lines;

@@ -58,7 +58,7 @@ pub enum LoadError {
     Unfit(String),
     /// It needs something that the host does not offer.
     #[error(
-        "it imports `{0}`, which this host does not offer; a plugin may import wardroom:plugin and wasi:cli@0.2"
+        "it imports `{0}`, which this host does not offer; a plugin may import wardroom:plugin, wasi:cli@0.2 and wasi:http@0.2"
     )]
     ForbiddenImport(String),
     /// It is written against another version of the contract.

@@ -20,6 +20,7 @@ mod log_rate;
 mod manifest;
 mod memory;
 mod meter;
+mod outbound;
 mod pool;
 mod quote;
 mod state;
@@ -43,6 +44,7 @@ pub use failure::{CallError, Trap};
 pub use folder::{Content, Digest, FileError, Stamp, plugin_files, read};
 pub use loader::{Inspection, LoadError, inspect, load, stem};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
+pub use outbound::Outbound;
 pub use state::{Event, RoutedMessage, Subject};
 
 pub(crate) use compile::precompile;

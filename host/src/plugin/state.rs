@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::Engine;
 use super::guest_log::GuestLog;
 use super::memory::Memory;
 use super::meter::{Meter, Turn};
+use super::outbound::Requests;
 use crate::config::Limits;
 use crate::hub::{Connection, Hub, Request};
 use crate::metrics::Metrics;
@@ -24,7 +26,9 @@ pub(super) struct State {
     pub(super) turn: Turn,
     /// What the plugin is being called for; `None` while it is instantiated and described.
     pub(super) event: Option<Event>,
+    requests: Requests,
     wasi: WasiCtx,
+    http: WasiHttpCtx,
     table: ResourceTable,
 }
 
@@ -46,6 +50,8 @@ impl State {
         let all = Arc::clone(&engine.instances_memory);
         let memory = Memory::new(&limits, metrics.clone(), all, turn.clone());
         let meter = Arc::new(Meter::new());
+        let outbound = Arc::clone(&engine.outbound);
+        let requests = Requests::new(outbound, Arc::clone(&limits), metrics.clone(), log.clone());
         Self {
             limits,
             metrics,
@@ -54,7 +60,9 @@ impl State {
             meter,
             turn,
             event: None,
+            requests,
             wasi,
+            http: WasiHttpCtx::new(),
             table,
         }
     }
@@ -63,12 +71,14 @@ impl State {
     pub(super) fn begin(&mut self, event: Event) {
         self.meter.start(self.limits.event_cpu_max);
         self.log.begin(self.limits.log_lines_per_event_max);
+        self.requests.begin();
         self.event = Some(event);
     }
 
     /// Ends it.
     pub(super) fn end(&mut self) {
         self.event = None;
+        self.requests.end();
         self.log.end();
         self.turn.end();
     }
@@ -92,6 +102,16 @@ impl WasiView for State {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.requests,
         }
     }
 }

@@ -82,6 +82,7 @@ impl Host {
             self.backlog.set_max(limits.outboxes_bytes_max);
             self.tenant.set_limits(limits);
         }
+        self.engine.load().outbound().grant(config.http.clone());
         self.config.store(Arc::new(config));
         let refreshed = self.refresh(Patience::None).await?;
         tracing::info!(changed = names(&changed), "configuration reloaded");

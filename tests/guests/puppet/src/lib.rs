@@ -12,6 +12,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 mod calls;
 mod faults;
 mod script;
+mod web;
 
 use exports::wardroom::plugin::connections::{Guest as Connections, HttpError};
 use exports::wardroom::plugin::manifest::{Guest as Describe, Manifest, Route};
