@@ -79,6 +79,7 @@
 //! - [`rooms()`] joins, leaves and broadcasts; [`connection()`] is the connection that the current
 //!   event belongs to; [`server()`] reaches and lists all the others. They work wherever a
 //!   handler's code runs.
+//! - [`http`] sends requests to other servers, as far as they are granted.
 //! - [`WsError`] is what a client is told, [`HostError`] what the host refuses; `?` makes the one
 //!   of the other.
 //! - [`log`] writes to the host's log, [`test`](mod@test) runs a plugin in `cargo test`.
@@ -132,6 +133,7 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod handler;
 
+pub mod http;
 pub mod log;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
@@ -168,12 +170,12 @@ pub use wardroom_sdk_macros::plugin;
 pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
-    pub use crate::log;
     pub use crate::{
         ConnectionId, ConnectionInfo, HostError, HttpError, Message, MessageId, NoData, Params,
         Push, RawValue, Request, Value, WsError, connect, connection, controller, disconnect,
         guard, json, message, rooms, server, upgrade,
     };
+    pub use crate::{http, log};
 }
 
 /// What the macros' code needs; not for people, and free to change.

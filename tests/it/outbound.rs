@@ -303,3 +303,44 @@ async fn tls_is_for_the_name_and_asks_for_a_certificate() {
     );
     assert_eq!(error(&result), "TlsProtocolError", "{result}");
 }
+
+#[tokio::test]
+async fn the_example_posts_and_replies() {
+    let web = Web::start().await.unwrap();
+    let server = TestServer::start(&[Plugin::built("webhook")], |config| {
+        let list = AllowList::new([web.url().as_str()], []).unwrap();
+        config.http.insert("webhook".to_owned(), list);
+    })
+    .unwrap();
+    let mut client = server.connect("A").await.unwrap();
+    let data = |url: String| json!({ "url": url, "body": { "n": 1 } });
+    let there = data(format!("{}/hook", web.url()));
+    let reply = client.request("post", "/webhook", there).await.unwrap();
+    assert_eq!(reply["data"]["status"], 200, "{reply}");
+    let seen = &reply["data"]["body"];
+    assert_eq!(
+        (&seen["method"], &seen["target"]),
+        (&json!("POST"), &json!("/hook"))
+    );
+    assert_eq!(seen["body"], r#"{"n":1}"#);
+    assert_eq!(header(&seen["headers"], "content-length"), ["7"]);
+    for (url, code) in [
+        ("https://elsewhere.example/".to_owned(), 403),
+        (format!("{}/stream?2000000", web.url()), 413),
+        (format!("{}/large?2000000", web.url()), 413),
+        ("nowhere".to_owned(), 400),
+    ] {
+        let reply = client.request("post", "/webhook", data(url)).await.unwrap();
+        assert_eq!(reply["error"]["code"], code, "{reply}");
+    }
+}
+
+#[test]
+fn who_sends_no_requests_imports_nothing_for_them() {
+    let imports = |name| {
+        let bytes = Plugin::built(name).bytes;
+        bytes.windows(9).any(|bytes| bytes == b"wasi:http")
+    };
+    assert!(imports("webhook"));
+    assert!(!imports("chat"));
+}

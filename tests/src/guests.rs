@@ -12,7 +12,7 @@ pub const TARGET: &str = "wasm32-wasip2";
 
 type Built = Result<BTreeMap<&'static str, Vec<u8>>, String>;
 
-/// The component of an example plugin (`echo`, `chat`) or of a fixture (`puppet`, `bare`).
+/// The component of an example plugin (`echo`, `chat`, `webhook`) or of a fixture (`puppet`, `bare`).
 ///
 /// # Panics
 /// When it does not build, with the compiler's output.
@@ -21,7 +21,9 @@ pub fn component(name: &str) -> &'static [u8] {
     static EXAMPLES: OnceLock<Built> = OnceLock::new();
     static FIXTURES: OnceLock<Built> = OnceLock::new();
     let built = match name {
-        "echo" | "chat" => EXAMPLES.get_or_init(|| build(&repository(), &["echo", "chat"])),
+        "echo" | "chat" | "webhook" => {
+            EXAMPLES.get_or_init(|| build(&repository(), &["echo", "chat", "webhook"]))
+        }
         _ => {
             FIXTURES.get_or_init(|| build(&repository().join("tests/guests"), &["puppet", "bare"]))
         }

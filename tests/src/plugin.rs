@@ -14,7 +14,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// An example plugin: `echo` or `chat`.
+    /// An example plugin: `echo`, `chat` or `webhook`.
     #[must_use]
     pub fn built(name: &str) -> Self {
         Self::file(&format!("{name}.wasm"), guests::component(name))

@@ -4,9 +4,13 @@
 
 #[cfg(target_family = "wasm")]
 mod component;
+#[cfg(target_family = "wasm")]
+mod web;
 
 #[cfg(target_family = "wasm")]
 pub(crate) use component::*;
+#[cfg(target_family = "wasm")]
+pub(crate) use web::*;
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::test::host::*;

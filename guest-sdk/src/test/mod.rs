@@ -44,13 +44,15 @@
 //! ```
 //!
 //! What it does not do: limits other than of names and of rooms for a connection, time, clusters (a
-//! query of all hosts asks this one), and the isolation of wasm. The natively compiled plugin
+//! query of all hosts asks this one), the network ([`Server::on_http`] has the test answer
+//! requests), and the isolation of wasm. The natively compiled plugin
 //! panics where the component would trap, and the message is answered with the same 500.
 
 mod client;
 pub(crate) mod host;
 mod hub;
 mod server;
+mod web;
 
 pub use client::Client;
 pub use hub::{Close, LogLine};
