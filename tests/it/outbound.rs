@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 use wardroom::Config;
 use wardroom::config::{AllowList, Resolver};
 use wardroom_tests::{Client, Plugin, TestServer, Web};
@@ -288,7 +289,8 @@ async fn tls_is_for_the_name_and_asks_for_a_certificate() {
     .unwrap();
     let mut client = server.connect("A").await.unwrap();
     let answering = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let accepted = timeout(wardroom_tests::WAIT, listener.accept()).await;
+        let (mut stream, _) = accepted.expect("nobody connects").unwrap();
         let mut hello = vec![0; 16_384];
         let length = stream.read(&mut hello).await.unwrap();
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();

@@ -75,7 +75,7 @@ fn send(told: &Value) -> Result<FutureIncomingResponse, Value> {
         "the authority",
     )?;
     set(
-        request.set_path_with_query(told["path"].as_str()),
+        request.set_path_with_query(told["path"].as_str().or(Some("/"))),
         "the path",
     )?;
     if let Some(method) = told["method"].as_str() {
