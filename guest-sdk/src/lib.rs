@@ -77,8 +77,8 @@
 //!   [`#[disconnect]`](macro@disconnect) mark the handlers in it, [`#[guard]`](macro@guard) what is
 //!   asked before a message reaches them. [`plugin!`] makes a component of controllers.
 //! - [`rooms()`] joins, leaves and broadcasts; [`connection()`] is the connection that the current
-//!   event belongs to; [`server()`] reaches and lists all the others. They work wherever a
-//!   handler's code runs.
+//!   event belongs to; [`server()`] reaches and lists all the others; [`state()`] keeps values.
+//!   They work wherever a handler's code runs.
 //! - [`http`] sends requests to other servers, as far as they are granted.
 //! - [`WsError`] is what a client is told, [`HostError`] what the host refuses; `?` makes the one
 //!   of the other.
@@ -87,7 +87,8 @@
 //! # Where state lives
 //!
 //! An instance may vanish between any two events, and there may be many at once, so what must last
-//! is kept by the host: rooms, and the attributes of a connection ([`Connection::set_attribute`]).
+//! is kept by the host: rooms, the attributes of a connection ([`Connection::set_attribute`]), and
+//! values by key ([`state()`]) of the tenant, of a room, or of the plugin.
 //! A controller's own fields are a cache at best, unless the plugin says `mode = singleton`.
 //!
 //! # What goes wrong
@@ -125,6 +126,7 @@ mod query;
 mod request;
 mod rooms;
 mod server;
+mod state;
 
 // Public for the code that the macros write, and for nobody else.
 #[cfg(target_family = "wasm")]
@@ -150,6 +152,7 @@ pub use serde_json::Value;
 pub use serde_json::json;
 pub use serde_json::value::RawValue;
 pub use server::{Server, server};
+pub use state::{Comparison, Entry, KeyPage, Keys, State, state};
 
 #[doc = include_str!("docs/controller.md")]
 pub use wardroom_sdk_macros::controller;
@@ -173,7 +176,7 @@ pub mod prelude {
     pub use crate::{
         ConnectionId, ConnectionInfo, HostError, HttpError, Message, MessageId, NoData, Params,
         Push, RawValue, Request, Value, WsError, connect, connection, controller, disconnect,
-        guard, json, message, rooms, server, upgrade,
+        guard, json, message, rooms, server, state, upgrade,
     };
     pub use crate::{http, log};
 }

@@ -23,6 +23,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::config::TenantName;
 use crate::server::{Host, Refreshed, ReloadError};
 use answer::Answer;
 
@@ -36,7 +37,8 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
 /// Has the host read its configuration and its plugins anew.
-pub type Reload = dyn Fn() -> BoxFuture<'static, Result<Refreshed, ReloadError>> + Send + Sync;
+pub type Reload =
+    dyn Fn() -> BoxFuture<'static, Result<Vec<(TenantName, Refreshed)>, ReloadError>> + Send + Sync;
 
 /// Answers on a listener for as long as it is polled, to those who present the configured token; `token` for as long as
 /// none is configured.
@@ -130,8 +132,8 @@ impl Admin {
         let error = match reloaded {
             Ok(refreshed) => {
                 return Answer::json(&json!({
-                    "changes": plugins::changes(&refreshed.changes),
-                    "problems": plugins::problems(&refreshed.problems),
+                    "changes": plugins::changes(&refreshed),
+                    "problems": plugins::problems(&refreshed),
                 }));
             }
             Err(error) => error,

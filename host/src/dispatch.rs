@@ -52,6 +52,7 @@ pub async fn message(
     });
     let event = Event::new(
         tenant.hub.clone(),
+        tenant.state.clone(),
         Subject::Message(Arc::clone(connection), Arc::clone(&routed)),
     );
     let outcome = plugin.on_message(event, &routed).await;
@@ -70,10 +71,18 @@ pub async fn message(
         Ok(data) => bounded(tenant, plugin, message.id(), |id| encode_reply(id, data)),
         Err(error) => {
             if plugin.admits_log_line() {
-                tracing::error!(plugin = plugin.manifest.name, event = message.event(), %error, "the reply is invalid");
+                tracing::error!(plugin = plugin.label, event = message.event(), %error, "the reply is invalid");
             }
             answer_error(message.id(), &ErrorReply::INTERNAL)
         }
+    }
+}
+
+/// Answers a client's frame that comes too soon.
+pub fn over_rate(frame: String) -> Answer {
+    match protocol::decode(frame) {
+        Ok(message) => answer_error(message.id(), &ErrorReply::TOO_MANY_REQUESTS),
+        Err(malformed) => Answer::Malformed(encode_malformed(&malformed)),
     }
 }
 
@@ -104,7 +113,7 @@ fn bounded(
     if frame.len() > plugin.limits().reply_bytes_max {
         tenant.metrics.reached(Limit::ReplyBytesMax);
         if plugin.admits_log_line() {
-            let (plugin, bytes) = (&plugin.manifest.name, frame.len());
+            let (plugin, bytes) = (&plugin.label, frame.len());
             tracing::warn!(plugin, bytes, "the reply is too large (reply_bytes_max)");
         }
         return answer_error(Some(id), &ErrorReply::REPLY_TOO_LARGE);
@@ -120,7 +129,7 @@ fn client_error(plugin: &Plugin, event: &str, error: &CallError) -> ErrorReply {
         CallError::Failed(_) => ErrorReply::INTERNAL,
     };
     if plugin.admits_log_line() {
-        let plugin = &plugin.manifest.name;
+        let plugin = &plugin.label;
         match error {
             CallError::Unavailable { .. } => {
                 tracing::warn!(plugin, event, %error, "event not handled");
@@ -152,13 +161,17 @@ pub async fn upgrade(tenant: &Tenant, mut request: Request) -> Result<Request, U
             continue;
         }
         let subject = Arc::new(request.clone());
-        let event = Event::new(tenant.hub.clone(), Subject::Request(Arc::clone(&subject)));
+        let event = Event::new(
+            tenant.hub.clone(),
+            tenant.state.clone(),
+            Subject::Request(Arc::clone(&subject)),
+        );
         match plugin.on_upgrade(event, &subject).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(claims))) => match check_json(&claims) {
                 Ok(claims) => request.claims = Some(claims.to_owned()),
                 Err(error) => {
-                    tracing::error!(plugin = plugin.manifest.name, %error, "the claims are invalid");
+                    tracing::error!(plugin = plugin.label, %error, "the claims are invalid");
                     return Err(UpgradeRefused::Failed(ErrorReply::INTERNAL));
                 }
             },
@@ -209,6 +222,7 @@ pub async fn connect(tenant: &Tenant, connection: &Arc<Connection>) -> Connected
 async fn refusal(tenant: &Tenant, connection: &Arc<Connection>, plugin: &Plugin) -> Option<Close> {
     let event = Event::new(
         tenant.hub.clone(),
+        tenant.state.clone(),
         Subject::Connection(Arc::clone(connection)),
     );
     match plugin.on_connect(event).await {
@@ -237,6 +251,7 @@ pub async fn disconnect(
     for plugin in live.filter(|plugin| plugin.manifest.hooks.disconnect) {
         let event = Event::new(
             tenant.hub.clone(),
+            tenant.state.clone(),
             Subject::Connection(Arc::clone(connection)),
         );
         if let Err(error) = plugin.on_disconnect(event, close.code, &close.reason).await {

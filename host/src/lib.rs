@@ -17,6 +17,7 @@ pub mod plugin;
 pub mod protocol;
 pub mod rate;
 pub mod server;
+pub mod state;
 pub mod tenant;
 pub mod ws;
 

@@ -1,7 +1,10 @@
 //! So much a second, and no more. Reads no clock; crates for this fix the rate when the limiter is made, and ours
 //! change while the host runs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// A token bucket: how much of a rate is left.
 #[derive(Debug, Default)]
@@ -13,18 +16,54 @@ pub struct Bucket {
 impl Bucket {
     /// Takes one of `per_second`, which is also how many there are after a second of rest.
     pub fn take(&mut self, now: Instant, per_second: u32) -> bool {
-        let full = f64::from(per_second);
-        let left = match self.last {
-            Some((left, at)) => {
-                let since = now.saturating_duration_since(at).as_secs_f64();
-                (left + since * full).min(full)
-            }
-            None => full,
-        };
+        self.take_amount(now, 1.0, f64::from(per_second))
+    }
+
+    /// Takes so much, when one is left. What was taken beyond what was left has to be earned before anything is again.
+    fn take_amount(&mut self, now: Instant, amount: f64, full: f64) -> bool {
+        let left = self.left(now, full);
         let is_left = left >= 1.0;
-        let left = if is_left { left - 1.0 } else { left };
+        let left = if is_left { left - amount } else { left };
         self.last = Some((left, now));
         is_left
+    }
+
+    fn spend(&mut self, now: Instant, amount: f64, full: f64) {
+        self.last = Some((self.left(now, full) - amount, now));
+    }
+
+    fn left(&self, now: Instant, full: f64) -> f64 {
+        self.last.map_or(full, |(left, at)| {
+            let since = now.saturating_duration_since(at).as_secs_f64();
+            (left + since * full).min(full)
+        })
+    }
+}
+
+/// A rate that several share.
+#[derive(Debug, Default)]
+pub struct Flow {
+    bucket: Mutex<Bucket>,
+    /// Since the last look at the bucket.
+    spent: AtomicU64,
+}
+
+impl Flow {
+    /// Takes so much of `per_second`, when anything is left: also more than is left, which then has to be earned before
+    /// anything is again.
+    pub fn take(&self, now: Instant, amount: usize, per_second: usize) -> bool {
+        let mut bucket = self.bucket.lock();
+        let full = per_second as f64;
+        let spent = self.spent.swap(0, Ordering::Relaxed);
+        if spent > 0 {
+            bucket.spend(now, spent as f64, full);
+        }
+        bucket.take_amount(now, amount as f64, full)
+    }
+
+    /// Takes so much, whatever is left.
+    pub fn spend(&self, amount: usize) {
+        self.spent.fetch_add(amount as u64, Ordering::Relaxed);
     }
 }
 
@@ -80,6 +119,20 @@ mod tests {
         }
         assert!(!take(60_000, 10), "a minute is worth no more than a second");
         assert!(take(60_010, 100), "raised");
+    }
+
+    #[test]
+    fn what_was_spent_beforehand_has_to_be_earned() {
+        let flow = Flow::default();
+        let start = Instant::now();
+        let after = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert!(flow.take(start, 300, 100), "more than there is");
+        assert!(!flow.take(after(1_990), 1, 100), "two seconds are owed");
+        assert!(flow.take(after(2_010), 0, 100), "to look takes nothing");
+        assert!(flow.take(after(2_010), 1, 100));
+        flow.spend(100);
+        assert!(!flow.take(after(2_500), 0, 100));
+        assert!(flow.take(after(4_000), 0, 100));
     }
 
     #[test]

@@ -2,10 +2,13 @@
 
 mod admission;
 mod drain;
+mod housekeeping;
 mod http;
 mod live;
 mod load;
 mod look;
+mod mount;
+mod notices;
 mod reload;
 mod watch;
 
@@ -13,31 +16,33 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::request::Parts;
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cluster::Bus;
-use crate::config::{Config, ConfigError, Limit};
-use crate::hub::{Backlog, Hub};
-use crate::metrics::Metrics;
+use crate::config::{Config, ConfigError, Limit, StateStore, TenantName};
+use crate::hub::{Backlog, Exchange};
+use crate::metrics::{self, Metrics};
 use crate::plugin::{Cache, Compile, Engine, EngineError, Outbound};
-use crate::tenant::{Change, Tenant};
+use crate::state::{StateError, Store, StoreError};
 use crate::ws::{self, Settings};
 use admission::{Admission, Place, Places};
 use http::{Accepted, Upgraded};
-use live::Live;
+use mount::Mounts;
+use notices::Notices;
 
 pub use live::{Entry, Patience, Problem, Reason, Refreshed, Swap};
+pub use mount::Mount;
 pub use reload::ReloadError;
 
 /// Why a host does not run.
@@ -49,6 +54,12 @@ pub enum ServerError {
     /// The sandbox cannot be set up.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// State cannot be kept where it is to be.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// State that was kept cannot be read.
+    #[error("cannot read the state: {0}")]
+    State(#[from] StateError),
     /// The folder of plugins cannot be read.
     #[error("cannot read the plugins in {}: {source}; create the folder, or name another with --plugins", folder.display())]
     Plugins {
@@ -85,9 +96,15 @@ pub type Pages = dyn Fn(&Parts) -> Option<Response<Full<Bytes>>> + Send + Sync;
 pub struct Host {
     /// What it runs with: a reload replaces it.
     config: ArcSwap<Config>,
-    /// For the plugins that are loaded next.
-    engine: ArcSwap<Engine>,
-    tenant: Tenant,
+    /// With the host's limits.
+    engine: Engine,
+    metrics: Metrics,
+    /// What the tenants' hubs have in common.
+    exchange: Arc<Exchange>,
+    /// Where the tenants' state is kept.
+    store: Store,
+    mounts: ArcSwap<Mounts>,
+    notices: Arc<Notices>,
     /// Cancelled when the host stops.
     stopping: CancellationToken,
     /// Of all connections.
@@ -97,8 +114,8 @@ pub struct Host {
     handshakes: Arc<Places>,
     /// One permit: reloads come one after another.
     reloads: Semaphore,
-    /// Held for a look at the folder or a swap, so that there is one at a time; not while files are loaded.
-    live: Mutex<Live>,
+    /// From then on tenants are watched that begin.
+    is_accepting: AtomicBool,
     pages: Option<Box<Pages>>,
 }
 
@@ -106,27 +123,38 @@ impl Host {
     /// Sets up a host without plugins.
     ///
     /// # Errors
-    /// [`ServerError::Config`] and [`ServerError::Engine`].
+    /// All of [`ServerError`] but the one of the plugins.
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
-        let metrics = Metrics::new();
+        let metrics = Metrics::of_host();
         let outbound = Outbound::new(config.http.clone(), config.resolver.clone());
         let engine = set_up_engine(&config, metrics.clone())?.reaching(Arc::new(outbound));
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
-        let hub = Hub::new(&config.node, bus, Arc::clone(&backlog));
-        let tenant = Tenant::new(hub, config.limits.clone(), metrics);
-        Ok(Self {
+        let exchange = Exchange::new(&config.node, bus, Arc::clone(&backlog));
+        let store = match &config.state {
+            StateStore::Memory => Store::Memory,
+            StateStore::File(file) => Store::open(file)?,
+        };
+        let host = Self {
             config: ArcSwap::from_pointee(config),
-            engine: ArcSwap::from_pointee(engine),
-            tenant,
+            engine,
+            metrics,
+            exchange,
+            store,
+            mounts: ArcSwap::default(),
+            notices: Arc::default(),
             stopping: CancellationToken::new(),
             backlog,
             admission: Admission::default(),
             handshakes: Arc::default(),
             reloads: Semaphore::new(1),
-            live: Mutex::default(),
+            is_accepting: AtomicBool::new(false),
             pages: None,
-        })
+        };
+        let tenants = host.config().mounted();
+        let state = reload::read_state(&host.store, tenants.keys())?;
+        host.mount(&tenants, state);
+        Ok(host)
     }
 
     /// Adds pages: what else is answered on the listener.
@@ -151,93 +179,56 @@ impl Host {
     /// What it has counted, and what there is right now, as Prometheus reads it.
     #[must_use]
     pub fn metrics_text(&self) -> String {
-        let hub = &self.tenant.hub;
-        let metrics = &self.tenant.metrics;
-        metrics.hold(
-            hub.connection_count(),
-            hub.room_count(),
-            self.backlog.bytes(),
-        );
-        for plugin in self.tenant.plugins().plugins() {
-            plugin.hold_metrics();
-        }
-        metrics.render()
-    }
-
-    /// The one tenant.
-    #[must_use]
-    pub fn tenant(&self) -> &Tenant {
-        &self.tenant
-    }
-
-    /// Loads the plugins of the configured folder, and makes them live in place of those that were. Returns the
-    /// files that are not, which are also logged.
-    ///
-    /// # Errors
-    /// [`ServerError::Plugins`]; what was live stays live.
-    pub async fn load_plugins(&self) -> Result<Vec<Problem>, ServerError> {
-        Ok(self.refresh(Patience::None).await?.problems)
-    }
-
-    /// As [`Self::load_plugins`], and says what changed. A file whose content is known is not loaded again, unless it
-    /// is broken. One that is broken, or conflicts with another, changes nothing: what was live of it stays live.
-    ///
-    /// Without patience it returns when all that it has found is loaded. With patience it returns at once: what is
-    /// loaded by then is live, and who keeps looking will find the rest.
-    ///
-    /// # Errors
-    /// [`ServerError::Plugins`]; what was live stays live.
-    pub async fn refresh(&self, patience: Patience) -> Result<Refreshed, ServerError> {
-        let before = self.tenant.plugins();
-        let mut ended = self.live.lock().ended();
-        self.look(patience)?;
-        if patience == Patience::None {
-            let looked = Instant::now();
-            while self.live.lock().adopt(looked, &self.tenant.plugins()) {
-                // The sender is as old as the host.
-                let _ = ended.changed().await;
+        self.metrics.hold_outboxes(self.backlog.bytes());
+        let mounts = self.mounts();
+        let tenants = mounts.iter().map(|mount| mount.tenant());
+        let counted = tenants.map(|tenant| {
+            let hub = &tenant.hub;
+            tenant
+                .metrics
+                .hold(hub.connection_count(), hub.room_count());
+            for plugin in tenant.plugins().plugins() {
+                plugin.hold_metrics();
             }
-        }
-        let refreshed = self.settle(patience);
-        Ok(Refreshed {
-            changes: Change::between(&before, &self.tenant.plugins()),
-            ..refreshed
-        })
+            &tenant.metrics
+        });
+        metrics::render([&self.metrics].into_iter().chain(counted))
     }
 
-    fn look(&self, patience: Patience) -> Result<(), ServerError> {
-        let mut live = self.live.lock();
-        let (config, engine) = (self.config(), self.engine.load_full());
-        let folder = &config.plugins;
-        let looked = live.look(folder, &engine, patience);
-        looked.map_err(|source| ServerError::Plugins {
-            folder: folder.clone(),
-            source,
-        })
-    }
-
-    /// Makes what is loaded live, without a look at the folder.
-    fn settle(&self, patience: Patience) -> Refreshed {
-        let mut live = self.live.lock();
-        let before = self.tenant.plugins();
-        let again = live.settle(&self.tenant, patience);
-        Refreshed {
-            problems: live.problems().to_vec(),
-            changes: Change::between(&before, &self.tenant.plugins()),
-            again,
-        }
-    }
-
-    /// The files of the plugin folder, sorted.
+    /// The tenants as they are now, sorted by name.
     #[must_use]
-    pub fn files(&self) -> Vec<Entry> {
-        self.live.lock().entries()
+    pub fn mounts(&self) -> Vec<Arc<Mount>> {
+        self.mounts.load().all().cloned().collect()
     }
 
-    /// The last swaps, the newest last.
+    /// The tenant of this name.
     #[must_use]
-    pub fn swaps(&self) -> Vec<Swap> {
-        self.live.lock().history().cloned().collect()
+    pub fn tenant(&self, name: &TenantName) -> Option<Arc<Mount>> {
+        self.mounts.load().get(name).cloned()
+    }
+
+    /// Loads the plugins of all tenants, and makes them live in place of those that were. Returns the files that are
+    /// not, which are also logged.
+    ///
+    /// # Errors
+    /// [`ServerError::Plugins`], of the first whose folder cannot be read; the others have theirs.
+    pub async fn load_plugins(&self) -> Result<Vec<Problem>, ServerError> {
+        let refreshed = self.refresh().await?;
+        let problems = refreshed.into_iter();
+        Ok(problems
+            .flat_map(|(_, refreshed)| refreshed.problems)
+            .collect())
+    }
+
+    /// As [`Self::load_plugins`], and says of each tenant what changed.
+    async fn refresh(&self) -> Result<Vec<(TenantName, Refreshed)>, ServerError> {
+        let refreshing = self.mounts().into_iter().map(|mount| async move {
+            let refreshed = mount.refresh(Patience::None).await?;
+            Ok((mount.name().clone(), refreshed))
+        });
+        // All of them, also after an error.
+        let refreshed = futures_util::future::join_all(refreshing).await;
+        refreshed.into_iter().collect()
     }
 
     /// Accepts connections until `shutdown` completes, then ends them all.
@@ -255,6 +246,10 @@ impl Host {
         let stopping = self.stopping.clone();
         let housekeeping = Arc::clone(&self).keep_house();
         tokio::spawn(async move { stopping.run_until_cancelled(housekeeping).await });
+        self.is_accepting.store(true, Ordering::Relaxed);
+        for mount in self.mounts() {
+            self.watch(&mount);
+        }
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -277,38 +272,19 @@ impl Host {
         }
         drop(listener);
         self.stopping.cancel();
-        drain::drain(&self.tenant.hub, self.config().drain).await;
+        let mounts = self.mounts();
+        let hubs = mounts.iter().map(|mount| &mount.tenant().hub);
+        drain::drain(hubs, self.config().drain).await;
         connections.close();
         connections.wait().await;
     }
 
-    /// What has to be done from time to time, whether or not there are connections.
-    async fn keep_house(self: Arc<Self>) {
-        let watching = async {
-            if self.config().watch {
-                watch::watch(Arc::clone(&self)).await;
-            }
-        };
-        let retiring = async {
-            loop {
-                let idle_max = self.tenant.limits().instance_idle_max;
-                let interval = (idle_max / 4).clamp(RETIRE_INTERVAL_MIN, RETIRE_INTERVAL_MAX);
-                tokio::time::sleep(interval).await;
-                for plugin in self.tenant.plugins().plugins() {
-                    plugin.keep_house();
-                }
-                self.tenant.metrics.settle();
-            }
-        };
-        tokio::join!(watching, retiring);
-    }
-
     /// A place for one more handshake; without one, the socket is to be dropped.
     fn begin_handshake(&self, stream: &TcpStream) -> Option<Place> {
-        let handshakes_max = self.tenant.limits().handshakes_max;
+        let handshakes_max = self.config.load().limits.handshakes_max;
         let place = self.handshakes.take(handshakes_max);
         if place.is_none() {
-            self.tenant.metrics.reached(Limit::HandshakesMax);
+            self.metrics.reached(Limit::HandshakesMax);
             http::turn_away(stream);
         }
         place
@@ -326,23 +302,29 @@ impl Host {
         let Some(Upgraded {
             stream,
             read,
-            accepted: Accepted { request, admitted },
+            accepted:
+                Accepted {
+                    request,
+                    mount,
+                    admitted,
+                },
         }) = upgraded
         else {
             return;
         };
-        let settings = self.settings();
-        ws::serve(stream, read, request, &self.tenant, &settings).await;
+        let settings = self.settings(&mount);
+        ws::serve(stream, read, request, mount.tenant(), &settings).await;
         drop(admitted);
     }
 
-    fn settings(&self) -> Settings {
+    fn settings(&self, mount: &Mount) -> Settings {
         let config = self.config.load();
         Settings {
             heartbeat_interval: config.heartbeat_interval,
             heartbeat_timeout: config.heartbeat_timeout,
             drain: config.drain,
             stopping: self.stopping.clone(),
+            removed: mount.removed().clone(),
         }
     }
 }
@@ -376,10 +358,6 @@ impl std::fmt::Debug for Host {
             .finish_non_exhaustive()
     }
 }
-
-/// How often to look for instances that nobody uses, whatever `instance_idle_max` is.
-const RETIRE_INTERVAL_MIN: Duration = Duration::from_millis(10);
-const RETIRE_INTERVAL_MAX: Duration = Duration::from_secs(5);
 
 /// How long to wait before accepting again after an error.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);

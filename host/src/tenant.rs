@@ -1,4 +1,5 @@
-//! A tenant: its connections and rooms, its plugins, its limits. Whoever holds no tenant reaches none of them.
+//! A tenant: its connections and rooms, its plugins and their state, its limits. Whoever holds no tenant reaches none of
+//! them.
 //!
 //! The plugins and their routes are one immutable snapshot, replaced as a whole: an event keeps the snapshot that
 //! it was routed by.
@@ -8,24 +9,40 @@ mod plugin_set;
 mod routes_used;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
-use crate::config::Limits;
-use crate::hub::Hub;
+use crate::config::{Limit, Limits, TenantName};
+use crate::hub::{Hub, RoomName};
 use crate::metrics::Metrics;
+use crate::rate::{Bucket, Flow};
+use crate::state::{Time, Values};
 
 pub use change::Change;
 pub use plugin_set::{Built, Candidate, Conflict, PluginSet, Target};
 pub use routes_used::{RouteUse, RoutesUsed};
 
+/// What clients send, in messages and bytes a second.
+#[derive(Debug, Default)]
+struct Inflow {
+    messages: Flow,
+    bytes: Flow,
+}
+
 /// One tenant of the host.
 #[derive(Debug)]
 pub struct Tenant {
+    /// What it is called.
+    pub name: TenantName,
     /// Its connections and rooms.
     pub hub: Hub,
+    /// What its plugins keep.
+    pub state: Values,
     /// What is counted of it.
     pub metrics: Metrics,
+    /// What its clients send.
+    inflow: Inflow,
     limits: ArcSwap<Limits>,
     plugins: ArcSwap<PluginSet>,
 }
@@ -33,10 +50,15 @@ pub struct Tenant {
 impl Tenant {
     /// A tenant without plugins.
     #[must_use]
-    pub fn new(hub: Hub, limits: Limits, metrics: Metrics) -> Self {
+    pub fn new(name: TenantName, hub: Hub, state: Values, limits: Limits) -> Self {
+        let values = state.clone();
+        hub.on_room_end(Box::new(move |room| values.end_room(room.as_str())));
         Self {
+            metrics: Metrics::of_tenant(&name),
+            name,
             hub,
-            metrics,
+            state,
+            inflow: Inflow::default(),
             limits: ArcSwap::from_pointee(limits),
             plugins: ArcSwap::default(),
         }
@@ -54,10 +76,43 @@ impl Tenant {
         self.limits.store(limits);
     }
 
+    /// Whether a message of so many bytes may be handled, from a connection that has this left. If not, says by which
+    /// limit.
+    ///
+    /// # Errors
+    /// The limit.
+    pub fn admit(&self, bytes: usize, connection: &mut Bucket) -> Result<(), Limit> {
+        let (limits, now) = (self.limits.load(), Instant::now());
+        let Inflow {
+            messages,
+            bytes: in_bytes,
+        } = &self.inflow;
+        // The connection's own first: it may not use up what the others have.
+        if !connection.take(now, limits.messages_per_second_per_connection_max) {
+            return Err(Limit::MessagesPerSecondPerConnectionMax);
+        }
+        if !messages.take(now, 1, limits.messages_per_second_max as usize) {
+            return Err(Limit::MessagesPerSecondMax);
+        }
+        if !in_bytes.take(now, bytes, limits.bytes_in_per_second_max) {
+            return Err(Limit::BytesInPerSecondMax);
+        }
+        Ok(())
+    }
+
     /// The plugins as they are now.
     #[must_use]
     pub fn plugins(&self) -> Arc<PluginSet> {
         self.plugins.load_full()
+    }
+
+    /// Takes away what is over of the state, and what nobody can reach any more. For housekeeping, every few seconds.
+    pub fn sweep_state(&self) {
+        let has_members = |room: &str| self.hub.room_size(room) > 0;
+        let abandoned = self.state.sweep(Time::now(), has_members);
+        for room in abandoned.iter().filter_map(|room| RoomName::new(room)) {
+            self.hub.end_if_empty(&room);
+        }
     }
 
     /// Replaces the plugins. Events that are being handled end with those they began with.

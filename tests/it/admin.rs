@@ -206,8 +206,16 @@ async fn plugins_and_swaps_are_listed() {
         (&last["changes"][0]["from"], &last["changes"][0]["to"]),
         (&json!("1"), &json!("2"))
     );
-    assert_eq!(host.metric("wardroom_plugins_refused").await, 1.0);
-    assert_eq!(host.metric("wardroom_swaps_total").await, 2.0);
+    assert_eq!(
+        host.metric(r#"wardroom_plugins_refused{tenant="default"}"#)
+            .await,
+        1.0
+    );
+    assert_eq!(
+        host.metric(r#"wardroom_swaps_total{tenant="default"}"#)
+            .await,
+        2.0
+    );
 }
 
 #[tokio::test]
@@ -278,11 +286,11 @@ async fn a_reload_that_cannot_be_says_all_that_is_wrong_and_changes_nothing() {
     assert!(faults[1].starts_with("wardroom.toml:3: limits.event_cpu_max"));
     let faults = refused("[limits\n", 422).await;
     assert!(faults[0].starts_with("wardroom.toml:1: "), "{faults:?}");
-    let fixed = "path = \"/other\"\n[limits]\nmessage_bytes_max = 1_000\n";
+    let fixed = "node = \"other\"\n[limits]\nmessage_bytes_max = 1_000\n";
     let faults = refused(fixed, 409).await;
     assert_eq!(
         faults,
-        ["path cannot change while the host runs: restart it for that"]
+        ["node cannot change while the host runs: restart it for that"]
     );
     // The log has it too.
     let logged = ["configuration not reloaded", "limits.mesage_bytes_max"];
@@ -316,35 +324,62 @@ async fn metrics_count_what_happened() {
     let many = json!([["repeat", 1001, ["send", { "event": "e", "path": "/" }]]]);
     let sent = client.run("/do", many).await.unwrap();
     assert_eq!(sent[0]["ok"], 1000);
-    assert_eq!(host.metric("wardroom_connections").await, 1.0);
-    assert_eq!(host.metric("wardroom_connections_opened_total").await, 1.0);
-    assert_eq!(host.metric("wardroom_rooms").await, 1.0);
-    assert_eq!(host.metric("wardroom_messages_received_total").await, 3.0);
-    assert_eq!(host.metric("wardroom_messages_sent_total").await, 1003.0);
     assert_eq!(
-        host.metric(r#"wardroom_event_seconds_count{plugin="puppet",event="do"}"#)
+        host.metric(r#"wardroom_connections{tenant="default"}"#)
+            .await,
+        1.0
+    );
+    assert_eq!(
+        host.metric(r#"wardroom_connections_opened_total{tenant="default"}"#)
+            .await,
+        1.0
+    );
+    assert_eq!(
+        host.metric(r#"wardroom_rooms{tenant="default"}"#).await,
+        1.0
+    );
+    assert_eq!(
+        host.metric(r#"wardroom_messages_received_total{tenant="default"}"#)
             .await,
         3.0
     );
     assert_eq!(
-        host.metric(r#"wardroom_events_failed_total{plugin="puppet",cause="trap"}"#)
+        host.metric(r#"wardroom_messages_sent_total{tenant="default"}"#)
             .await,
+        1003.0
+    );
+    assert_eq!(
+        host.metric(r#"wardroom_event_seconds_count{tenant="default",plugin="puppet",event="do"}"#)
+            .await,
+        3.0
+    );
+    assert_eq!(
+        host.metric(
+            r#"wardroom_events_failed_total{tenant="default",plugin="puppet",cause="trap"}"#
+        )
+        .await,
         1.0
     );
     assert_eq!(
-        host.metric(r#"wardroom_limit_reached_total{limit="pushes_per_event_max"}"#)
-            .await,
+        host.metric(
+            r#"wardroom_limit_reached_total{tenant="default",limit="pushes_per_event_max"}"#
+        )
+        .await,
         1.0
     );
     assert_eq!(
-        host.metric(r#"wardroom_instances{plugin="puppet",state="idle"}"#)
+        host.metric(r#"wardroom_instances{tenant="default",plugin="puppet",state="idle"}"#)
             .await,
         1.0
     );
     client.vanish();
     // The host lets go of it a moment later.
     let start = std::time::Instant::now();
-    while host.metric("wardroom_connections").await != 0.0 {
+    while host
+        .metric(r#"wardroom_connections{tenant="default"}"#)
+        .await
+        != 0.0
+    {
         assert!(start.elapsed() < WAIT);
     }
 }

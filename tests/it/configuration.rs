@@ -295,7 +295,7 @@ async fn a_reload_of_what_cannot_change_is_refused_as_a_whole() {
     let program = serve(&folder).await;
     configure(
         &folder,
-        "path = \"/other\"\n[limits]\ninstances_max = 2_000\nmessage_bytes_max = 100_000\n",
+        "node = \"other\"\n[limits]\ninstances_max = 2_000\nmessage_bytes_max = 100_000\n",
     );
     program.signal("HUP").await.unwrap();
     let line = program
@@ -303,7 +303,7 @@ async fn a_reload_of_what_cannot_change_is_refused_as_a_whole() {
         .await
         .unwrap();
     assert!(
-        line.contains("path, limits.instances_max cannot change while the host runs"),
+        line.contains("node, limits.instances_max cannot change while the host runs"),
         "{line}"
     );
     let mut client = program.connect("A").await.unwrap();

@@ -186,7 +186,7 @@ async fn describe_can_do_nothing_but_log() {
         "name": "puppet",
         "routes": [["do", "/do"]],
         "describe": [["join", "r"], ["broadcast", "e", 1, "r"], ["server-broadcast", { "event": "e", "path": "/" }],
-            ["connections", {}, "local"], ["joined"], ["frame"], ["log", "warn", "describing", []], ["hog"]],
+            ["connections", {}, "local"], ["state-get", "tenant", "k"], ["state-set", "plugin", "k", 1], ["joined"], ["frame"], ["log", "warn", "describing", []], ["hog"]],
     }));
     // From the cache, it would not be asked again.
     let server = TestServer::start(&[puppet], |config| config.cache = None).unwrap();

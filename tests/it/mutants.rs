@@ -31,7 +31,7 @@ async fn load_each(
         event_wall_max: Duration::from_secs(1),
         ..Limits::default()
     };
-    let engine = Engine::new(&limits, Metrics::new()).unwrap();
+    let engine = Engine::new(&limits, Metrics::of_host()).unwrap();
     let mut loaded = 0;
     for seed in 0..times {
         let mut bytes = component.to_vec();

@@ -221,6 +221,10 @@ async fn who_waits_holds_no_turn() {
     let reply = client.run("/do", json!([["work", 50]])).await.unwrap();
     assert_eq!(reply, json!(["worked"]));
     web.has_open(threads).await.unwrap();
-    // So that nobody waits any more.
+    // So that nobody waits any more when the host stops.
     drop(web);
+    for mut client in waiting {
+        let reply = client.receive_json().await.unwrap();
+        assert_ne!(error(&reply["data"][1]), "", "{reply}");
+    }
 }

@@ -200,7 +200,8 @@ async fn serve(folder: &TempDir, all: &[Bad], refused: &BTreeMap<String, String>
         ("manifest_bytes_max", 1),
         ("describe_cpu_max", 2),
     ] {
-        let series = format!("wardroom_limit_reached_total{{limit=\"{limit}\"}} ");
+        let series =
+            format!("wardroom_limit_reached_total{{tenant=\"default\",limit=\"{limit}\"}} ");
         let line = metrics.lines().find_map(|line| line.strip_prefix(&series));
         assert_eq!(line, Some((3 * files).to_string().as_str()), "{limit}");
     }

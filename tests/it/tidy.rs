@@ -85,11 +85,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("rate", &[]),
     ("cluster", &["protocol"]),
     ("metrics", &["config"]),
-    ("hub", &["protocol", "cluster", "config"]),
-    ("plugin", &["hub", "protocol", "config", "metrics", "rate"]),
+    ("hub", &["protocol", "cluster", "config", "rate"]),
+    ("state", &["config"]),
+    (
+        "plugin",
+        &["hub", "state", "protocol", "config", "metrics", "rate"],
+    ),
     (
         "tenant",
-        &["hub", "plugin", "config", "protocol", "metrics"],
+        &[
+            "hub", "state", "plugin", "config", "protocol", "metrics", "rate",
+        ],
     ),
     (
         "dispatch",
@@ -97,16 +103,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     (
         "ws",
-        &["dispatch", "hub", "protocol", "config", "tenant", "metrics"],
+        &[
+            "dispatch", "hub", "protocol", "config", "tenant", "metrics", "rate",
+        ],
     ),
     (
         "server",
         &[
-            "ws", "dispatch", "plugin", "hub", "protocol", "config", "tenant", "cluster",
+            "ws", "dispatch", "plugin", "hub", "state", "protocol", "config", "tenant", "cluster",
             "metrics", "rate",
         ],
     ),
-    ("admin", &["server", "tenant", "plugin"]),
+    ("admin", &["config", "server", "tenant", "plugin"]),
     (
         "cli",
         &[
@@ -156,6 +164,7 @@ fn dependencies_stay_where_they_belong() {
         ("tokio_tungstenite", "ws"),
         ("tungstenite", "ws"),
         ("metrics_exporter_prometheus", "metrics"),
+        ("redb", "state"),
     ];
     let mut problems = Vec::new();
     for (file, text) in sources("host/src") {

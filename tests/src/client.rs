@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::http::header::HOST;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -77,10 +78,13 @@ impl Client {
     ) -> anyhow::Result<Result<Self, Refusal>> {
         let mut request = format!("ws://{address}{path}").into_client_request()?;
         for (header, value) in headers {
-            request.headers_mut().append(
-                HeaderName::try_from(*header)?,
-                HeaderValue::try_from(*value)?,
-            );
+            let name = HeaderName::try_from(*header)?;
+            let value = HeaderValue::try_from(*value)?;
+            if name == HOST {
+                request.headers_mut().insert(name, value);
+            } else {
+                request.headers_mut().append(name, value);
+            }
         }
         let stream = TcpStream::connect(address)
             .await

@@ -14,7 +14,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// An example plugin: `echo`, `chat` or `webhook`.
+    /// An example plugin: `echo`, `chat`, `poll` or `webhook`.
     #[must_use]
     pub fn built(name: &str) -> Self {
         Self::file(&format!("{name}.wasm"), guests::component(name))
@@ -156,6 +156,7 @@ impl Plugin {
             "rooms",
             "connection",
             "server",
+            "state",
             "log",
             "types",
         ];

@@ -137,12 +137,15 @@ impl TestServer {
         let Some(host) = self.host.get() else {
             return 0;
         };
-        let series = format!("wardroom_limit_reached_total{{limit=\"{}\"}} ", limit.key());
+        // Of the host and of its tenants.
+        let label = format!("limit=\"{}\"}} ", limit.key());
         let text = host.metrics_text();
-        let count = text.lines().find_map(|line| line.strip_prefix(&series));
-        count
-            .and_then(|count| count.parse().ok())
-            .expect("every limit has its counter")
+        let lines = text.lines();
+        let series = lines.filter(|line| line.starts_with("wardroom_limit_reached_total{"));
+        let counts = series.filter_map(|line| Some(line.split_once(&label)?.1));
+        counts
+            .map(|count| count.parse::<u64>().expect("a counter is a number"))
+            .sum()
     }
 
     /// Waits until a limit was reached so often. That may be a moment after the client saw what came of it.

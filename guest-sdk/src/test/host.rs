@@ -58,7 +58,7 @@ pub(super) fn event<R>(ask: impl FnOnce(&Event) -> R) -> R {
     })
 }
 
-fn hub<R>(ask: impl FnOnce(&mut Hub, &Event) -> R) -> R {
+pub(super) fn hub<R>(ask: impl FnOnce(&mut Hub, &Event) -> R) -> R {
     event(|event| ask(&mut event.hub.borrow_mut(), event))
 }
 
@@ -66,7 +66,10 @@ fn current(event: &Event) -> Result<&ConnectionId, HostError> {
     event.connection.as_ref().ok_or(HostError::Closed)
 }
 
-fn room_or_path<'a>(room: Option<&'a str>, event: &'a Event) -> Result<&'a str, HostError> {
+pub(super) fn room_or_path<'a>(
+    room: Option<&'a str>,
+    event: &'a Event,
+) -> Result<&'a str, HostError> {
     let none = || HostError::Invalid("there is no current path: name the room".to_owned());
     let room = room.or(event.path.as_deref()).ok_or_else(none)?;
     check_name("room", room, 1024)?;
@@ -95,12 +98,7 @@ pub(crate) fn join(room: Option<&str>) -> Result<(), HostError> {
 pub(crate) fn leave(room: Option<&str>) -> Result<(), HostError> {
     hub(|hub, event| {
         let room = room_or_path(room, event)?;
-        let connected = hub
-            .connections
-            .get_mut(current(event)?)
-            .ok_or(HostError::Closed)?;
-        connected.rooms.remove(room);
-        Ok(())
+        hub.leave(current(event)?, room)
     })
 }
 

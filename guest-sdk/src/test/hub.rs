@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::state::Values;
 use crate::connection::Visibility;
 use crate::error::HostError;
 use crate::log::Level;
@@ -65,6 +66,7 @@ pub(super) struct Hub {
     /// Those whose disconnect handlers are still to run, in the order their closes began.
     pub(super) closing: VecDeque<ConnectionId>,
     pub(super) log: Vec<LogLine>,
+    pub(super) state: Values,
     opened: u64,
 }
 
@@ -97,6 +99,21 @@ impl Hub {
         Ok(())
     }
 
+    pub(super) fn leave(&mut self, id: &ConnectionId, room: &str) -> Result<(), HostError> {
+        let connected = self.connections.get_mut(id).ok_or(HostError::Closed)?;
+        if connected.rooms.remove(room) && connected.stage == Stage::Open {
+            self.left(room);
+        }
+        Ok(())
+    }
+
+    /// A room has lost a member, perhaps its last.
+    fn left(&mut self, room: &str) {
+        if self.members(room).next().is_none() {
+            self.state.end_room(room);
+        }
+    }
+
     /// The connection, unless it is closing or gone.
     pub(super) fn writable(&mut self, id: &ConnectionId) -> Result<&mut Connected, HostError> {
         match self.connections.get_mut(id) {
@@ -112,7 +129,12 @@ impl Hub {
         let Ok(connected) = self.writable(id) else {
             return false;
         };
-        connected.stage = Stage::Closing(close);
+        let before = std::mem::replace(&mut connected.stage, Stage::Closing(close));
+        if before == Stage::Open {
+            for room in connected.rooms.clone() {
+                self.left(&room);
+            }
+        }
         self.closing.push_back(id.clone());
         true
     }

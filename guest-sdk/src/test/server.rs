@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use wardroom_router::{Pattern, RouteTable};
 
@@ -180,6 +181,11 @@ impl Server {
     /// Takes what the plugin has logged since the last time.
     pub fn log(&self) -> Vec<LogLine> {
         std::mem::take(&mut self.0.hub.borrow_mut().log)
+    }
+
+    /// Lets time pass for [`state()`](crate::state()): what has lived for as long as it may is gone.
+    pub fn pass(&self, time: Duration) {
+        self.0.hub.borrow_mut().state.pass(time);
     }
 
     /// Does away with the plugin's instance, as a host may between any two events: what controllers

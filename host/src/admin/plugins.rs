@@ -4,31 +4,56 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use crate::config::TenantName;
 use crate::plugin::Plugin;
-use crate::server::{Entry, Host, Problem, Swap};
+use crate::server::{Entry, Host, Mount, Problem, Refreshed, Swap};
 use crate::tenant::{Change, PluginSet};
 
-/// Everything there is to say.
+/// Everything there is to say, of all tenants.
 pub(super) fn describe(host: &Host) -> Value {
-    let (files, swaps) = (host.files(), host.swaps());
-    let live = host.tenant().plugins();
-    let plugins = live.plugins().iter().map(|plugin| of(plugin, &live));
+    let mounts = host.mounts();
+    let all = |of: &dyn Fn(&Mount) -> Vec<Value>| {
+        let described = mounts.iter().flat_map(|mount| {
+            let entries = of(mount).into_iter();
+            entries.map(|entry| within(mount.name(), entry))
+        });
+        described.collect::<Vec<_>>()
+    };
     json!({
-        "plugins": plugins.collect::<Vec<_>>(),
-        "files": files.iter().map(file).collect::<Vec<_>>(),
-        "swaps": swaps.iter().map(swap).collect::<Vec<_>>(),
+        "plugins": all(&|mount| {
+            let live = mount.tenant().plugins();
+            live.plugins().iter().map(|plugin| of(plugin, &live)).collect()
+        }),
+        "files": all(&|mount| mount.files().iter().map(file).collect()),
+        "swaps": all(&|mount| mount.swaps().iter().map(swap).collect()),
     })
 }
 
-/// The files that are not live.
-pub(super) fn problems(problems: &[Problem]) -> Value {
-    let problem = |problem: &Problem| json!({ "file": problem.file.display().to_string(), "reason": problem.reason.to_string() });
-    problems.iter().map(problem).collect()
+/// With the name of the tenant that it is about.
+fn within(tenant: &TenantName, mut entry: Value) -> Value {
+    if let Value::Object(entry) = &mut entry {
+        entry.insert("tenant".to_owned(), tenant.as_str().into());
+    }
+    entry
 }
 
-/// What a swap changed.
-pub(super) fn changes(changes: &[Change]) -> Value {
-    changes.iter().map(change).collect()
+/// The files that are not live.
+pub(super) fn problems(refreshed: &[(TenantName, Refreshed)]) -> Value {
+    let problem = |problem: &Problem| json!({ "file": problem.file.display().to_string(), "reason": problem.reason.to_string() });
+    let problems = refreshed.iter().flat_map(|(tenant, refreshed)| {
+        let problems = refreshed.problems.iter();
+        problems.map(move |known| within(tenant, problem(known)))
+    });
+    problems.collect()
+}
+
+/// What a reload changed.
+pub(super) fn changes(refreshed: &[(TenantName, Refreshed)]) -> Value {
+    let changes = refreshed.iter().flat_map(|(tenant, refreshed)| {
+        let changes = refreshed.changes.iter();
+        changes.map(move |known| within(tenant, change(known)))
+    });
+    changes.collect()
 }
 
 fn file(entry: &Entry) -> Value {
@@ -64,7 +89,7 @@ fn of(plugin: &Plugin, live: &PluginSet) -> Value {
 }
 
 fn swap(swap: &Swap) -> Value {
-    json!({ "at": millis(swap.at), "changes": changes(&swap.changes) })
+    json!({ "at": millis(swap.at), "changes": swap.changes.iter().map(change).collect::<Vec<_>>() })
 }
 
 fn change(change: &Change) -> Value {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Configured, say, with_program};
 use crate::cluster::LocalBus;
-use crate::config::{Config, Effective};
+use crate::config::{Config, Effective, StateStore};
 use crate::server::Host;
 
 /// Check configuration and plugins, and say what would be served
@@ -54,9 +54,15 @@ impl Check {
 
 /// Loads each file as `serve` would, and throws it away again.
 async fn judge(config: &Config) -> anyhow::Result<Vec<(PathBuf, Verdict)>> {
-    let host = Host::new(with_program(config.clone()), Arc::new(LocalBus::new()))?;
+    let config = Config {
+        // A host that runs may have the file open, and nothing is to be made.
+        state: StateStore::Memory,
+        ..with_program(config.clone())
+    };
+    let host = Host::new(config, Arc::new(LocalBus::new()))?;
     host.load_plugins().await?;
-    let files = host.files().into_iter();
+    let mounts = host.mounts().into_iter();
+    let files = mounts.flat_map(|mount| mount.files());
     let judged = files.map(|entry| {
         let verdict = match (&entry.plugin, &entry.problem) {
             (Some(plugin), None) => Verdict::Live {

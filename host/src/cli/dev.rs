@@ -18,8 +18,8 @@ use tokio::sync::mpsc;
 use super::serve::bind;
 use super::{Listen, StopSignals, build, say, with_program};
 use crate::cluster::LocalBus;
-use crate::config::{ConfigFile, Flags, Sources};
-use crate::server::{Host, Pages};
+use crate::config::{ConfigFile, Flags, Sources, TenantName};
+use crate::server::{Host, Mount, Pages, Patience};
 use crate::tenant::PluginSet;
 
 const PAGE: &str = include_str!("dev/page.html");
@@ -72,15 +72,18 @@ impl Dev {
             Host::new(config, Arc::new(LocalBus::new()))?.with_pages(pages(Arc::clone(&routes)));
         let host = Arc::new(host);
         host.load_plugins().await?;
+        let mount = host.tenant(&TenantName::default());
+        let mount =
+            mount.context("dev serves one tenant; leave [tenants] out of its configuration")?;
         let stopping = StopSignals::listen()?;
         let listener = bind(address).await?;
         let address = listener.local_addr()?;
         say(&format!("ready listen={address}"))?;
-        announce(&host.tenant().plugins(), &routes)?;
+        announce(&mount.tenant().plugins(), &routes)?;
         say(&format!("page http://{address}/"))?;
 
         let rebuilding = rebuild(
-            Arc::clone(&host),
+            Arc::clone(&mount),
             changes,
             &self.folder,
             out.path(),
@@ -141,7 +144,7 @@ fn pages(routes: Arc<ArcSwap<Bytes>>) -> Box<Pages> {
 
 /// Builds and swaps on every change, for as long as it is polled. A build that fails leaves what is live.
 async fn rebuild(
-    host: Arc<Host>,
+    mount: Arc<Mount>,
     mut changes: mpsc::Receiver<()>,
     folder: &Path,
     out: &Path,
@@ -152,11 +155,11 @@ async fn rebuild(
         tracing::info!("sources changed: building");
         match build::build(folder, out).await {
             Ok(_) => {
-                host.load_plugins().await?;
-                announce(&host.tenant().plugins(), routes)?;
+                mount.refresh(Patience::None).await?;
+                announce(&mount.tenant().plugins(), routes)?;
                 tracing::info!(
                     "swapped; {} connections stayed open",
-                    host.tenant().hub.connection_count()
+                    mount.tenant().hub.connection_count()
                 );
             }
             Err(error) => tracing::error!("{error:#}; what was live stays live"),

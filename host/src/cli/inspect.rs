@@ -36,7 +36,7 @@ impl Inspect {
         // One instance is all that is needed.
         config.limits.instances_max = 1;
         config.limits.instances_per_plugin_max = 1;
-        let engine = set_up_engine(&config, Metrics::new())?;
+        let engine = set_up_engine(&config, Metrics::of_host())?;
         // Each error says its cause by itself.
         let inspected = inspect(&engine, &self.file).await;
         let inspection = inspected.map_err(|error| anyhow!("{name}: {error}"))?;

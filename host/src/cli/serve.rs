@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::{Configured, StopSignals, say, with_program};
 use crate::admin::{self, Token};
 use crate::cluster::LocalBus;
-use crate::config::{Config, ConfigFile, Sources};
+use crate::config::{Config, ConfigFile, Sources, TenantName};
 use crate::server::{Host, Refreshed, ReloadError};
 
 /// Serve the plugins of a folder
@@ -102,7 +102,7 @@ struct Reload {
 
 impl Reload {
     /// What is wrong is in the log by the end, a line for each fault, as at the start.
-    async fn now(self) -> Result<Refreshed, ReloadError> {
+    async fn now(self) -> Result<Vec<(TenantName, Refreshed)>, ReloadError> {
         let read = || {
             let effective = tokio::task::block_in_place(|| self.sources.load())?;
             Ok(with_program(effective.config))

@@ -7,7 +7,8 @@ use serde_json::{Map, Value as Json};
 
 use super::fault::Origin;
 use super::key::LIMITS;
-use super::{Config, Key};
+use super::tenant::TENANTS;
+use super::{Config, Key, TenantKey, Value};
 
 /// A checked configuration that knows where each of its values comes from.
 #[derive(Clone, Debug)]
@@ -15,7 +16,8 @@ pub struct Effective {
     /// The configuration.
     pub config: Config,
     pub(super) file: Option<PathBuf>,
-    pub(super) origins: BTreeMap<Key, Origin>,
+    /// By the whole name of the key.
+    pub(super) origins: BTreeMap<String, Origin>,
 }
 
 impl Effective {
@@ -28,24 +30,25 @@ impl Effective {
     /// Where a value comes from; `None` when it is the default that nobody overruled.
     #[must_use]
     pub fn origin(&self, key: Key) -> Option<&Origin> {
-        self.origins.get(&key)
+        self.origins.get(&key.to_string())
     }
 
     /// As a file that says all of it. What differs from the default has a comment that says where it was given.
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
-        let mut is_in_limits = false;
-        for (key, name, from) in self.entries() {
-            if matches!(key, Key::Limit(_)) && !is_in_limits {
-                text.push_str(&format!("\n[{LIMITS}]\n"));
-                is_in_limits = true;
+        let mut table = String::new();
+        for entry in self.entries() {
+            if entry.table != table {
+                text.push_str(&format!("\n[{}]\n", entry.table));
+                table.clone_from(&entry.table);
             }
-            match key.get(&self.config).to_toml() {
+            let Entry { name, value, .. } = &entry;
+            match value.to_toml() {
                 Some(value) => text.push_str(&format!("{name} = {value}")),
                 None => text.push_str(&format!("# {name} is not set")),
             }
-            if let Some(origin) = from {
+            if let Some(origin) = &entry.from {
                 // A comment may hold no control characters; a file's name may.
                 text.push_str(&format!(" # {}", origin.replace(char::is_control, "?")));
             }
@@ -57,36 +60,93 @@ impl Effective {
     /// For programs: `configuration` has the values, `from` where those were given that differ from the default.
     #[must_use]
     pub fn to_json(&self) -> Map<String, Json> {
-        let (mut top, mut limits, mut given) = (Map::new(), Map::new(), Map::new());
-        for (key, name, from) in self.entries() {
-            let table = if matches!(key, Key::Limit(_)) {
-                &mut limits
-            } else {
-                &mut top
-            };
-            table.insert(name, key.get(&self.config).to_json());
-            if let Some(origin) = from {
-                given.insert(key.to_string(), origin.into());
+        let (mut top, mut given) = (Map::new(), Map::new());
+        for entry in self.entries() {
+            if let Some(origin) = &entry.from {
+                given.insert(entry.key(), origin.clone().into());
             }
+            let mut table = &mut top;
+            for name in entry.table.split('.').filter(|name| !name.is_empty()) {
+                let inner = table.entry(name).or_insert_with(|| Map::new().into());
+                let Json::Object(inner) = inner else {
+                    // No key has the name of a table.
+                    return top;
+                };
+                table = inner;
+            }
+            table.insert(entry.name, entry.value.to_json());
         }
-        top.insert(LIMITS.to_owned(), limits.into());
         Map::from_iter([
             ("configuration".to_owned(), top.into()),
             ("from".to_owned(), given.into()),
         ])
     }
 
-    /// Each key, its name within its table, and where it was given if it differs from the default.
-    fn entries(&self) -> impl Iterator<Item = (Key, String, Option<String>)> {
+    /// All that there is to be said, in the order of a file.
+    fn entries(&self) -> Vec<Entry> {
         let default = Config::default();
-        Key::all().map(move |key| {
-            let name = match key {
-                Key::Limit(limit) => limit.key().to_owned(),
-                top => top.to_string(),
+        // What the one tenant has where none is named.
+        let is_said =
+            |key: &Key| self.config.tenants.is_empty() || !Key::OF_DEFAULT_TENANT.contains(key);
+        let host = Key::all().filter(is_said).map(|key| {
+            let (table, name) = match key {
+                Key::Limit(limit) => (LIMITS.to_owned(), limit.key().to_owned()),
+                top => (String::new(), top.to_string()),
             };
-            let differs = key.get(&self.config) != key.get(&default);
-            let origin = self.origin(key).filter(|_| differs);
-            (key, name, origin.map(ToString::to_string))
-        })
+            let value = key.get(&self.config);
+            let differs = value != key.get(&default);
+            self.entry(table, name, value, differs)
+        });
+        let mut entries: Vec<_> = host.collect();
+        for (tenant, config) in &self.config.tenants {
+            for key in TenantKey::all() {
+                let (inner, name) = match key {
+                    TenantKey::Limit(limit) => (".limits", limit.key().to_owned()),
+                    top => ("", top.to_string()),
+                };
+                let value = key.get(config);
+                // Limits that are the host's are said there.
+                let is_own = match key {
+                    TenantKey::Limit(limit) => value != self.config.limits.get(limit),
+                    _ => true,
+                };
+                if is_own {
+                    let table = format!("{TENANTS}.{tenant}{inner}");
+                    entries.push(self.entry(table, name, value, true));
+                }
+            }
+        }
+        entries
+    }
+
+    fn entry(&self, table: String, name: String, value: Value, differs: bool) -> Entry {
+        let mut entry = Entry {
+            table,
+            name,
+            value,
+            from: None,
+        };
+        let origin = self.origins.get(&entry.key()).filter(|_| differs);
+        entry.from = origin.map(ToString::to_string);
+        entry
+    }
+}
+
+/// A key, its value, and where that was given if it differs from the default.
+struct Entry {
+    table: String,
+    name: String,
+    value: Value,
+    from: Option<String>,
+}
+
+impl Entry {
+    /// The whole of its name.
+    fn key(&self) -> String {
+        let Self { table, name, .. } = self;
+        match table.as_str() {
+            "" => name.clone(),
+            table => format!("{table}.{name}"),
+        }
     }
 }

@@ -3,40 +3,161 @@
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::Key;
 use super::fault::Origin;
 use super::key::{LIMITS, nearest};
 use super::sources::Reading;
+use super::tenant::TENANTS;
 use super::unit::Given;
+use super::{Key, TenantKey, TenantName};
 
-/// Reads a file's text into the configuration.
-pub(super) fn read(file: &Path, text: &str, reading: &mut Reading) {
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let file = File { file, text };
-    for error in &errors {
-        // Not the whole of what the parser says: it quotes the line, and that may have a secret in it.
-        let line = error.span().map(|span| file.line(span.start));
-        reading.fault(None, Some(file.origin(line)), error.message().to_owned());
-    }
-    // What is left of a broken file would look wrong in more ways than it is.
-    if errors.is_empty() {
-        let known = Vec::from_iter(Key::all().map(|key| (key.to_string(), key)));
-        file.table("", table.get_ref(), &known, reading);
-    }
-    reading.sort_faults();
-}
-
-struct File<'a> {
+/// A file that is TOML, or nothing at all.
+pub(super) struct File<'a> {
     file: &'a Path,
     text: &'a str,
+    table: DeTable<'a>,
 }
 
-impl File<'_> {
+impl<'a> File<'a> {
+    /// Reads the text of a file.
+    pub(super) fn parse(file: &'a Path, text: &'a str, reading: &mut Reading) -> Self {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        let is_whole = errors.is_empty();
+        let parsed = Self {
+            file,
+            text,
+            // What is left of a broken file would look wrong in more ways than it is.
+            table: if is_whole {
+                table.into_inner()
+            } else {
+                DeTable::new()
+            },
+        };
+        for error in &errors {
+            // Not the whole of what the parser says: it quotes the line, and that may have a secret in it.
+            let line = error.span().map(|span| parsed.line(span.start));
+            reading.fault(None, Some(parsed.origin(line)), error.message().to_owned());
+        }
+        parsed
+    }
+
+    /// Takes over all but the tenants.
+    pub(super) fn read_host(&self, reading: &mut Reading) {
+        let known = Vec::from_iter(Key::all().map(|key| (key.to_string(), key)));
+        self.table(
+            "",
+            &[LIMITS, TENANTS],
+            &self.table,
+            &known,
+            reading,
+            &mut |reading, key, given, origin| {
+                reading.take(key, given, origin);
+                if let Some(folder) = self.file.parent() {
+                    key.resolve(&mut reading.config, folder);
+                }
+            },
+        );
+    }
+
+    /// Takes over the tenants.
+    pub(super) fn read_tenants(&self, reading: &mut Reading) {
+        let mut entries = self.table.iter();
+        let Some((name, tenants)) = entries.find(|(name, _)| name.get_ref() == TENANTS) else {
+            return;
+        };
+        let Some(tenants) = tenants.get_ref().as_table() else {
+            let origin = self.origin_of(name);
+            return not_a_table(TENANTS, tenants, origin, reading);
+        };
+        for (name, tenant) in tenants {
+            let origin = self.origin_of(name);
+            let whole = format!("{TENANTS}.{}", name.get_ref());
+            match (name.get_ref().parse(), tenant.get_ref().as_table()) {
+                (Ok(name), Some(table)) => self.read_tenant(&name, table, reading),
+                (Err(error), _) => {
+                    reading.fault(Some(whole), Some(origin), error.to_string());
+                }
+                (_, None) => not_a_table(&whole, tenant, origin, reading),
+            }
+        }
+    }
+
+    fn read_tenant(&self, name: &TenantName, table: &DeTable<'_>, reading: &mut Reading) {
+        let folder = self.file.parent().unwrap_or(Path::new(""));
+        // Also when the table says nothing.
+        TenantKey::Plugins.resolve(reading.tenant(name), folder);
+        let prefix = format!("{TENANTS}.{name}.");
+        // Those of the host are known as well, so that what is wrong with them can be said.
+        let limits = super::Limit::ALL.into_iter().map(TenantKey::Limit);
+        let keys = TenantKey::TOP.iter().copied().chain(limits);
+        let known = Vec::from_iter(keys.map(|key| (key.of(name), key)));
+        self.table(
+            &prefix,
+            &[LIMITS],
+            table,
+            &known,
+            reading,
+            &mut |reading, key, given, origin| {
+                reading.take_for(name, key, given, origin);
+                key.resolve(reading.tenant(name), folder);
+            },
+        );
+    }
+
+    /// Hands the keys of a table to `take`, and those of its table of limits.
+    fn table<K: Copy>(
+        &self,
+        prefix: &str,
+        tables: &[&str],
+        table: &DeTable<'_>,
+        known: &[(String, K)],
+        reading: &mut Reading,
+        take: &mut dyn FnMut(&mut Reading, K, Given<'_>, Origin),
+    ) {
+        let limits = format!("{prefix}{LIMITS}");
+        for (name, value) in table {
+            let origin = self.origin_of(name);
+            let name = format!("{prefix}{}", name.get_ref());
+            let key = known.iter().find(|(known, _)| *known == name);
+            if let Some((_, key)) = key {
+                given(value, |given| take(reading, *key, given, origin));
+            } else if name == TENANTS {
+                // Their turn comes when all else is known.
+            } else if name == limits {
+                match value.get_ref().as_table() {
+                    Some(table) => {
+                        let prefix = format!("{limits}.");
+                        self.table(&prefix, &[], table, known, reading, take);
+                    }
+                    None => not_a_table(&name, value, origin, reading),
+                }
+            } else {
+                let problem = if value.get_ref().is_table() {
+                    let tables = tables.iter().map(|table| format!("{prefix}{table}"));
+                    format!(
+                        "there is no such table; the nearest is [{}]",
+                        nearest(&name, tables)
+                    )
+                } else {
+                    let names = known.iter().map(|(known, _)| known.clone());
+                    format!(
+                        "there is no such key; the nearest is {}",
+                        nearest(&name, names)
+                    )
+                };
+                reading.fault(Some(name), Some(origin), problem);
+            }
+        }
+    }
+
     fn line(&self, start: usize) -> usize {
         let before = self.text.bytes().take(start);
         1 + before.filter(|byte| *byte == b'\n').count()
+    }
+
+    fn origin_of(&self, name: &Spanned<DeString<'_>>) -> Origin {
+        self.origin(Some(self.line(name.span().start)))
     }
 
     fn origin(&self, line: Option<usize>) -> Origin {
@@ -45,55 +166,31 @@ impl File<'_> {
             line,
         }
     }
-
-    fn table(
-        &self,
-        prefix: &str,
-        table: &DeTable<'_>,
-        known: &[(String, Key)],
-        reading: &mut Reading,
-    ) {
-        for (name, value) in table {
-            let origin = self.origin(Some(self.line(name.span().start)));
-            let name = format!("{prefix}{}", name.get_ref());
-            let key = known.iter().find(|(known, _)| *known == name);
-            if let Some((_, key)) = key {
-                reading.take(*key, given(value), origin);
-                if let Some(folder) = self.file.parent() {
-                    key.resolve(&mut reading.config, folder);
-                }
-            } else if name == LIMITS {
-                match value.get_ref() {
-                    DeValue::Table(limits) => {
-                        self.table(&format!("{LIMITS}."), limits, known, reading);
-                    }
-                    _ => reading.fault(
-                        Some(name),
-                        Some(origin),
-                        format!("must be a table, not {}", given(value)),
-                    ),
-                }
-            } else if value.get_ref().is_table() {
-                let problem = format!("there is no such table; the nearest is [{LIMITS}]");
-                reading.fault(Some(name), Some(origin), problem);
-            } else {
-                let nearest = nearest(&name, known.iter().map(|(known, _)| known.clone()));
-                let problem = format!("there is no such key; the nearest is {nearest}");
-                reading.fault(Some(name), Some(origin), problem);
-            }
-        }
-    }
 }
 
-fn given<'a>(value: &'a Spanned<DeValue<'_>>) -> Given<'a> {
-    match value.get_ref() {
+fn not_a_table(name: &str, value: &Spanned<DeValue<'_>>, origin: Origin, reading: &mut Reading) {
+    given(value, |given| {
+        let problem = format!("must be a table, not {given}");
+        reading.fault(Some(name.to_owned()), Some(origin), problem);
+    });
+}
+
+/// Says what stands in a file.
+fn given<R>(value: &Spanned<DeValue<'_>>, say: impl FnOnce(Given<'_>) -> R) -> R {
+    let list;
+    say(match value.get_ref() {
         DeValue::String(text) => Given::Text(text),
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
             .map_or(Given::Other("a number without end"), Given::Integer),
         DeValue::Boolean(on) => Given::Switch(*on),
         DeValue::Float(_) => Given::Other("a number with a fraction"),
         DeValue::Datetime(_) => Given::Other("a date or a time of day"),
-        DeValue::Array(_) => Given::Other("an array"),
+        DeValue::Array(entries) => {
+            let texts = entries.iter().map(|entry| entry.get_ref().as_str());
+            list = texts.collect::<Option<Vec<_>>>();
+            list.as_deref()
+                .map_or(Given::Other("an array"), Given::Texts)
+        }
         DeValue::Table(_) => Given::Other("a table"),
-    }
+    })
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::unit::{Address, Folder, Given, Switch, Text, Time, Unit};
-use super::{Config, Limit, Value};
+use super::unit::{Address, Folder, Given, Keeping, Switch, Text, Time, Unit};
+use super::{Config, Limit, StateStore, Value};
 
 /// Makes the enum of keys of one list: the variant, the field of [`Config`], the [`Unit`] in which it is written.
 macro_rules! keys {
@@ -34,8 +34,11 @@ macro_rules! keys {
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
-                // Which program compiles is not said in a file, nor is, so far, what plugins are granted.
-                let Config { $($field,)+ compiler: _, http: _, resolver: _, limits } = config;
+                // Which program compiles is not said in a file, nor is, so far, what plugins are granted; and tenants
+                // have keys of their own.
+                let Config {
+                    $($field,)+ compiler: _, http: _, resolver: _, limits, tenants: _
+                } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Limit(limit) => limits.get(limit),
@@ -70,6 +73,7 @@ keys! {
     Path path: Text;
     Plugins plugins: Folder;
     Cache cache: Folder;
+    State state: Keeping;
     Watch watch: Switch;
     Node node: Text;
     HeartbeatInterval heartbeat_interval: Time;
@@ -84,6 +88,9 @@ pub(super) const LIMITS: &str = "limits";
 pub(super) const PREFIX: &str = "WARDROOM_";
 
 impl Key {
+    /// What is said of the one tenant of a host for which none is named.
+    pub(super) const OF_DEFAULT_TENANT: [Self; 2] = [Self::Path, Self::Plugins];
+
     /// All of them, those of the table `limits` last.
     pub fn all() -> impl Iterator<Item = Self> {
         let limits = Limit::ALL.into_iter().map(Self::Limit);
@@ -97,16 +104,16 @@ impl Key {
         format!("{PREFIX}{name}")
     }
 
-    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache was
-    /// opened with it, or address space was reserved for it.
+    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache or the
+    /// file of state was opened with it, or address space was reserved for it.
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self {
             Self::Listen
             | Self::Admin
-            | Self::Path
-            | Self::Plugins
+            | Self::Watch
             | Self::Cache
+            | Self::State
             | Self::Node
             | Self::Limit(
                 Limit::InstancesMax
@@ -115,7 +122,8 @@ impl Key {
                 | Limit::CacheBytesMax,
             ) => true,
             Self::AdminToken
-            | Self::Watch
+            | Self::Path
+            | Self::Plugins
             | Self::HeartbeatInterval
             | Self::HeartbeatTimeout
             | Self::Drain
@@ -123,12 +131,17 @@ impl Key {
         }
     }
 
-    /// Makes a relative folder one that is relative to this.
+    /// Makes a relative folder or file one that is relative to this.
     pub(super) fn resolve(self, config: &mut Config, folder: &Path) {
         match self {
             Self::Plugins => config.plugins = folder.join(&config.plugins),
             Self::Cache => {
                 config.cache = config.cache.as_ref().map(|cache| folder.join(cache));
+            }
+            Self::State => {
+                if let StateStore::File(file) = &mut config.state {
+                    *file = folder.join(&*file);
+                }
             }
             _ => {}
         }

@@ -95,6 +95,24 @@ impl Limit {
         self as usize
     }
 
+    /// Whether it is one of the host as a whole: no tenant has a value of its own for it.
+    #[must_use]
+    pub const fn is_of_host(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionsPerAddressMax
+                | Self::ConnectionsPerSecondMax
+                | Self::HandshakesMax
+                | Self::HandshakeTimeout
+                | Self::OutboxesBytesMax
+                | Self::InstancesMax
+                | Self::InstancesMemoryMax
+                | Self::CompileWallMax
+                | Self::CompileMemoryMax
+                | Self::CacheBytesMax
+        )
+    }
+
     /// Its default, as a file would have it, less the quotes.
     #[must_use]
     pub fn default_text(self) -> String {
@@ -119,6 +137,21 @@ limits! {
     /// From accepting the socket to the end of the upgrade; then the socket is dropped.
     HandshakeTimeout handshake_timeout: Duration as Time = Duration::from_secs(10), at least Duration::from_millis(1);
 
+    /// Messages of one connection within a second, and at once after a second of rest. One more is answered 429.
+    MessagesPerSecondPerConnectionMax messages_per_second_per_connection_max: u32 as Count = 10_000, at least 1;
+
+    /// Messages of all connections of a tenant within a second, and at once after a second of rest. One more is answered
+    /// 429.
+    MessagesPerSecondMax messages_per_second_max: u32 as Count = 1_000_000, at least 1;
+
+    /// Bytes of messages of all connections of a tenant within a second, and at once after a second of rest. While there
+    /// were more, a message is answered 429.
+    BytesInPerSecondMax bytes_in_per_second_max: usize as Bytes = 1024 * MIB, at least 1;
+
+    /// Bytes written to all connections of a tenant within a second, and at once after a second of rest. While there were
+    /// more, a push is `limit`; replies are sent.
+    BytesOutPerSecondMax bytes_out_per_second_max: usize as Bytes = 4096 * MIB, at least 1;
+
     /// Bytes of one client message. A larger one closes the connection with 1009.
     MessageBytesMax message_bytes_max: usize as Bytes = MIB, at least 1;
 
@@ -141,8 +174,25 @@ limits! {
     /// Rooms that one connection may be in. Joining one more is `limit`.
     RoomsPerConnectionMax rooms_per_connection_max: usize as Count = 128;
 
+    /// Rooms of a tenant that have members. Joining one more is `limit`.
+    RoomsMax rooms_max: usize as Count = 100_000;
+
     /// Bytes of one connection's attributes, names and values together. More are `limit`.
     AttributesBytesMax attributes_bytes_max: usize as Bytes = 16 * KIB;
+
+    /// Reads and writes of state that one event may cause; a list of keys counts as one more for each 1,000 of them. One
+    /// more is `limit`.
+    StateOperationsPerEventMax state_operations_per_event_max: u32 as Count = 100;
+
+    /// Bytes of one value of state. A larger one is `too-large`.
+    StateValueBytesMax state_value_bytes_max: usize as Bytes = 64 * KIB;
+
+    /// Keys of all state of a tenant together. One more is `limit`.
+    StateKeysMax state_keys_max: usize as Count = 100_000;
+
+    /// Bytes of all state of a tenant together: keys, values, and with each key the name of its room or plugin. More are
+    /// `limit`.
+    StateBytesMax state_bytes_max: usize as Bytes = 64 * MIB;
 
     /// CPU time of one event, host calls included. An event that needs more is ended and answered 504.
     EventCpuMax event_cpu_max: Duration as Time = Duration::from_millis(50), at least Duration::from_millis(1);
@@ -208,12 +258,19 @@ limits! {
     /// Instances of one plugin, idle ones included.
     InstancesPerPluginMax instances_per_plugin_max: usize as Count = 64, at least 1;
 
+    /// Instances of all plugins of a tenant, idle ones included. An event that needs one more is answered 503.
+    InstancesPerTenantMax instances_per_tenant_max: usize as Count = 256, at least 1;
+
     /// Instances of all plugins together: the engine reserves address space for that many at start.
     InstancesMax instances_max: u32 as Count = 1_000, at least 1;
 
     /// Bytes of linear memory of all instances together. Growing beyond fails in the guest; an event that would need
     /// another instance for it is answered 503.
     InstancesMemoryMax instances_memory_max: usize as Bytes = 4096 * MIB, at least 1;
+
+    /// Bytes of linear memory of all instances of a tenant. Growing beyond fails in the guest; an event that would need
+    /// another instance for it is answered 503.
+    InstancesMemoryPerTenantMax instances_memory_per_tenant_max: usize as Bytes = 1024 * MIB, at least 1;
 
     /// Events of one plugin that wait for an instance. One more is answered 503.
     WaitingEventsMax waiting_events_max: usize as Count = 1_000;

@@ -16,6 +16,7 @@ mod limits;
 mod network;
 mod resolver;
 mod sources;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -34,6 +35,7 @@ pub use limits::{Limit, Limits};
 pub use network::{Network, NetworkError};
 pub use resolver::Resolver;
 pub use sources::{ConfigFile, Flags, Sources};
+pub use tenant::{InvalidTenantName, TenantConfig, TenantKey, TenantName};
 pub use value::{Secret, Value};
 
 use unit::Given;
@@ -68,6 +70,8 @@ pub struct Config {
     /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
     /// this user's alone. `None` keeps none.
     pub cache: Option<PathBuf>,
+    /// Where what plugins keep is kept.
+    pub state: StateStore,
     /// The program that compiles plugins in a process of its own, which can be killed: the `wardroom` binary of this
     /// version. `None` compiles in this process, where neither time nor memory of a compilation is limited. No file
     /// names it.
@@ -86,8 +90,20 @@ pub struct Config {
     pub heartbeat_timeout: Duration,
     /// The time over which connections are closed when the host stops; zero closes them all at once.
     pub drain: Duration,
-    /// What may be used of everything.
+    /// What may be used of everything: by the host, and by each tenant that says nothing else.
     pub limits: Limits,
+    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins` and `limits` from
+    /// here: see [`Self::mounted`].
+    pub tenants: BTreeMap<TenantName, TenantConfig>,
+}
+
+/// Where what plugins keep is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StateStore {
+    /// In memory: a host that ends forgets it.
+    Memory,
+    /// In this file, which is made when it is not there; its folder must be. No other host may use it meanwhile.
+    File(PathBuf),
 }
 
 impl Default for Config {
@@ -99,6 +115,7 @@ impl Default for Config {
             path: "/ws".to_owned(),
             plugins: PathBuf::from("plugins"),
             cache: None,
+            state: StateStore::Memory,
             compiler: None,
             http: BTreeMap::new(),
             resolver: None,
@@ -108,6 +125,7 @@ impl Default for Config {
             heartbeat_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
             limits: Limits::default(),
+            tenants: BTreeMap::new(),
         }
     }
 }
@@ -139,9 +157,25 @@ impl Config {
         ConfigError::of(vec![fault(key, problem)])
     }
 
-    /// The keys that another configuration has other values for.
+    /// The keys that another configuration has other values for; those of tenants are [theirs](Self::tenants).
     pub fn changes(&self, other: &Self) -> impl Iterator<Item = Key> {
         Key::all().filter(|key| key.get(self) != key.get(other))
+    }
+
+    /// The tenants that the host has: one or more.
+    #[must_use]
+    pub fn mounted(&self) -> BTreeMap<TenantName, TenantConfig> {
+        if !self.tenants.is_empty() {
+            return self.tenants.clone();
+        }
+        let tenant = TenantConfig {
+            plugins: self.plugins.clone(),
+            path: self.path.clone(),
+            hosts: vec![],
+            cpu_share: tenant::CPU_SHARE,
+            limits: self.limits.clone(),
+        };
+        BTreeMap::from([(TenantName::default(), tenant)])
     }
 
     /// Checks what the types cannot say.
@@ -165,19 +199,9 @@ impl Config {
             self.admin_token.as_ref().is_none_or(is_bearer_token),
             "must be one or more letters, digits and `-._~+/`, then any number of `=`: what a bearer token may be",
         );
-        check(
-            Key::Path,
-            self.path.starts_with('/')
-                && !self.path.contains(|letter: char| {
-                    matches!(letter, '?' | '#') || !letter.is_ascii_graphic()
-                }),
-            "must begin with a slash and hold neither `?`, `#` nor anything that a URL would escape, for example `/ws`",
-        );
-        check(
-            Key::Path,
-            !RESERVED_PATHS.contains(&self.path.as_str()),
-            "is the host's own; choose another, for example `/ws`",
-        );
+        if let Err(problem) = tenant::check_path(&self.path) {
+            check(Key::Path, false, problem);
+        }
         check(
             Key::Node,
             (1..=63).contains(&self.node.len()),
@@ -198,6 +222,10 @@ impl Config {
             check(key, is_short, "must be at most \"8760h\", a year");
         }
         self.limits.validate(&mut faults);
+        for (name, tenant) in &self.tenants {
+            tenant.validate(name, &self.limits, &mut faults);
+        }
+        tenant::clashes(&self.tenants, &mut faults);
         ConfigError::of(faults)
     }
 }

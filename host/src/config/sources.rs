@@ -8,8 +8,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::fault::{ConfigError, Fault, Origin};
+use super::file::File;
 use super::unit::Given;
-use super::{Config, Effective, Key, environment, file};
+use super::{Config, Effective, Key, TenantConfig, TenantKey, TenantName, environment};
 
 /// The file that is looked for when none is named.
 const DEFAULT_FILE: &str = "wardroom.toml";
@@ -68,9 +69,20 @@ impl Sources {
     /// itself is right.
     pub fn load(&self) -> Result<Effective, ConfigError> {
         let mut reading = Reading::default();
-        let file = self.read_file(&mut reading);
+        let (file, text) = self.read_file(&mut reading);
+        let parsed = file.as_deref().zip(text.as_deref());
+        let parsed = parsed.map(|(file, text)| File::parse(file, text, &mut reading));
+        if let Some(parsed) = &parsed {
+            parsed.read_host(&mut reading);
+        }
         environment::read(&self.environment, &mut reading);
         self.flags.apply(&mut reading);
+        // The last, because what they do not say is as it is for the host in the end.
+        if let Some(parsed) = &parsed {
+            parsed.read_tenants(&mut reading);
+        }
+        reading.check_default_tenant();
+        reading.sort_faults();
         let Reading {
             config,
             origins,
@@ -79,8 +91,8 @@ impl Sources {
         ConfigError::of(faults)?;
         if let Err(mut error) = config.validate() {
             for fault in &mut error.faults {
-                let key = Key::all().find(|key| fault.key.as_ref() == Some(&key.to_string()));
-                fault.origin = key.and_then(|key| origins.get(&key).cloned());
+                let key = fault.key.as_deref().unwrap_or_default();
+                fault.origin = origins.get(key).cloned();
             }
             return Err(error);
         }
@@ -91,25 +103,29 @@ impl Sources {
         })
     }
 
-    fn read_file(&self, reading: &mut Reading) -> Option<PathBuf> {
+    /// The file that there is, and what is in it.
+    fn read_file(&self, reading: &mut Reading) -> (Option<PathBuf>, Option<String>) {
         let (file, must_exist) = match (&self.file, environment::file(&self.environment)) {
-            (ConfigFile::None, _) => return None,
+            (ConfigFile::None, _) => return (None, None),
             (ConfigFile::Named(file), _) => (file.as_path(), true),
             (ConfigFile::Search, Some(file)) => (Path::new(file), true),
             (ConfigFile::Search, None) => (Path::new(DEFAULT_FILE), false),
         };
-        match std::fs::read_to_string(file) {
-            Ok(text) => file::read(file, &text, reading),
-            Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => return None,
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound && !must_exist => {
+                return (None, None);
+            }
             Err(error) => {
                 let origin = Origin::File {
                     file: file.to_owned(),
                     line: None,
                 };
                 reading.fault(None, Some(origin), format!("cannot be read: {error}"));
+                None
             }
-        }
-        Some(file.to_owned())
+        };
+        (Some(file.to_owned()), text)
     }
 }
 
@@ -139,18 +155,59 @@ impl Flags {
 #[derive(Debug, Default)]
 pub(super) struct Reading {
     pub(super) config: Config,
-    origins: BTreeMap<Key, Origin>,
+    /// By the whole name of the key.
+    origins: BTreeMap<String, Origin>,
     faults: Vec<Fault>,
 }
 
 impl Reading {
     /// Takes what a source gives for a key.
     pub(super) fn take(&mut self, key: Key, given: Given<'_>, origin: Origin) {
-        match key.read(&mut self.config, given) {
+        let read = key.read(&mut self.config, given);
+        self.note(key.to_string(), read, origin);
+    }
+
+    /// Takes what a source gives for a key of a tenant.
+    pub(super) fn take_for(
+        &mut self,
+        tenant: &TenantName,
+        key: TenantKey,
+        given: Given<'_>,
+        origin: Origin,
+    ) {
+        let read = key.read(self.tenant(tenant), given);
+        self.note(key.of(tenant), read, origin);
+    }
+
+    /// What is read of a tenant so far.
+    pub(super) fn tenant(&mut self, name: &TenantName) -> &mut TenantConfig {
+        let Config {
+            tenants, limits, ..
+        } = &mut self.config;
+        let tenant = tenants.entry(name.clone());
+        tenant.or_insert_with(|| TenantConfig::unread(name, limits))
+    }
+
+    fn note(&mut self, key: String, read: Result<(), String>, origin: Origin) {
+        match read {
             Ok(()) => {
                 self.origins.insert(key, origin);
             }
-            Err(problem) => self.fault(Some(key.to_string()), Some(origin), problem),
+            Err(problem) => self.fault(Some(key), Some(origin), problem),
+        }
+    }
+
+    /// What is said of the default tenant would be said to nobody where there are others.
+    fn check_default_tenant(&mut self) {
+        if self.config.tenants.is_empty() {
+            return;
+        }
+        for key in Key::OF_DEFAULT_TENANT {
+            let name = key.to_string();
+            if let Some(origin) = self.origins.get(&name).cloned() {
+                let problem = "is the one tenant's where none is named, and there are [tenants]: say it in the table of one of them";
+                self.fault(Some(name), Some(origin), problem.to_owned());
+            }
         }
     }
 
@@ -162,15 +219,15 @@ impl Reading {
         });
     }
 
-    /// Those of a file by line: the parser hands its tables over by name.
-    pub(super) fn sort_faults(&mut self) {
+    /// Those of the file first, by line: the parser hands its tables over by name.
+    fn sort_faults(&mut self) {
         self.faults.sort_by_key(|fault| match fault.origin {
-            Some(Origin::File { line, .. }) => line,
-            _ => None,
+            Some(Origin::File { line, .. }) => (false, line),
+            _ => (true, None),
         });
     }
 
     fn flag(&mut self, key: Key, name: &'static str) {
-        self.origins.insert(key, Origin::Flag(name));
+        self.origins.insert(key.to_string(), Origin::Flag(name));
     }
 }

@@ -67,6 +67,7 @@ admin_token = "c2VjcmV0=="
 path = "/chat/ws"
 plugins = "live"
 cache = "/var/cache/wardroom"
+state = "kept/state.redb"
 watch = false
 node = "north"
 heartbeat_interval = "0"
@@ -86,8 +87,10 @@ event_cpu_max = "20ms"
         admin: Some("127.0.0.1:4001".parse().unwrap()),
         admin_token: Some(Secret::new("c2VjcmV0==")),
         path: "/chat/ws".to_owned(),
+        tenants: std::collections::BTreeMap::new(),
         plugins: folder.path().join("live"),
         cache: Some(PathBuf::from("/var/cache/wardroom")),
+        state: StateStore::File(folder.path().join("kept/state.redb")),
         watch: false,
         node: "north".to_owned(),
         heartbeat_interval: Duration::ZERO,
@@ -223,7 +226,7 @@ fn secrets_are_neither_shown_nor_quoted_nor_read_from_what_is_shown() {
 fn all_faults_are_found_each_with_its_line_and_the_nearest_name() {
     let (_folder, mut sources) = with_file(
         "lisen = \"127.0.0.1:1\"\nmessage_bytes_max = 5\ndrain = 5\n\n[limits]\nmesage_bytes_max = 5\n\
-         routes_max = -1\nconnections_max = \"5\"\nevent_cpu_max = \"50 mins\"\n\n[tenants.acme]\npath = \"/\"\n",
+         routes_max = -1\nconnections_max = \"5\"\nevent_cpu_max = \"50 mins\"\n\n[limit]\nroutes_max = 1\n",
     );
     sources.environment = environment(&[("WARDROOM_LISEN", "x"), ("WARDROOM_WATCH", "")]);
     assert_eq!(
@@ -238,7 +241,7 @@ fn all_faults_are_found_each_with_its_line_and_the_nearest_name() {
             "wardroom.toml:8: limits.connections_max: must be a whole number from 0 to 18446744073709551615, not \"5\"",
             "wardroom.toml:9: limits.event_cpu_max: must be a time, such as \"50ms\", \"5s\", \"1m\" or \"0\" \
              (ns, us, ms, s, m, h), not \"50 mins\"",
-            "wardroom.toml:11: tenants: there is no such table; the nearest is [limits]",
+            "wardroom.toml:11: limit: there is no such table; the nearest is [limits]",
             "WARDROOM_LISEN: there is no such variable; the nearest is WARDROOM_LISTEN",
             "WARDROOM_WATCH: must be true or false, not empty",
         ]

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::StateStore;
 use super::value::{SIZES, Secret, TIMES, Value};
 
 /// What a source gives for a key.
@@ -18,6 +19,8 @@ pub(super) enum Given<'a> {
     Any(&'a str),
     /// A text of a file, where a number would be no text.
     Text(&'a str),
+    /// A list of texts of a file.
+    Texts(&'a [&'a str]),
     /// A number of a file.
     Integer(i128),
     /// `true` or `false` of a file.
@@ -31,6 +34,7 @@ impl fmt::Display for Given<'_> {
         match self {
             Self::Any("") | Self::Text("") => formatter.write_str("empty"),
             Self::Any(text) | Self::Text(text) => write!(formatter, "{text:?}"),
+            Self::Texts(texts) => write!(formatter, "{texts:?}"),
             Self::Integer(number) => number.fmt(formatter),
             Self::Switch(on) => on.fmt(formatter),
             Self::Other(name) => formatter.write_str(name),
@@ -93,7 +97,7 @@ impl<T: Number> Unit<T> for Count {
         let number = match given {
             Given::Any(text) => digits(text)?,
             Given::Integer(number) => u64::try_from(number).ok()?,
-            Given::Text(_) | Given::Switch(_) | Given::Other(_) => return None,
+            Given::Text(_) | Given::Texts(_) | Given::Switch(_) | Given::Other(_) => return None,
         };
         T::try_from(number).ok()
     }
@@ -125,7 +129,7 @@ impl<T: Number> Unit<T> for Bytes {
                 number.checked_mul(size)?
             }
             Given::Integer(number) => u64::try_from(number).ok()?,
-            Given::Switch(_) | Given::Other(_) => return None,
+            Given::Texts(_) | Given::Switch(_) | Given::Other(_) => return None,
         };
         T::try_from(number).ok()
     }
@@ -172,7 +176,7 @@ impl Unit<bool> for Switch {
         match given {
             Given::Any(text) => text.parse().ok(),
             Given::Switch(on) => Some(on),
-            Given::Text(_) | Given::Integer(_) | Given::Other(_) => None,
+            Given::Text(_) | Given::Texts(_) | Given::Integer(_) | Given::Other(_) => None,
         }
     }
 
@@ -214,6 +218,28 @@ impl Unit<Secret> for Text {
     }
 }
 
+/// Several texts: `["a", "b"]`, or `a,b` in a variable.
+pub(super) enum Texts {}
+
+impl Unit<Vec<String>> for Texts {
+    fn wanted() -> String {
+        "a list of texts, such as [\"a\", \"b\"]".to_owned()
+    }
+
+    fn parse(given: Given<'_>) -> Option<Vec<String>> {
+        match given {
+            Given::Any("") => Some(vec![]),
+            Given::Any(text) => Some(text.split(',').map(|text| text.trim().to_owned()).collect()),
+            Given::Texts(texts) => Some(texts.iter().map(|text| (*text).to_owned()).collect()),
+            Given::Text(_) | Given::Integer(_) | Given::Switch(_) | Given::Other(_) => None,
+        }
+    }
+
+    fn show(value: &Vec<String>) -> Value {
+        Value::Texts(value.clone())
+    }
+}
+
 /// A folder. Relative ones are relative to the process's own; the file's reader makes its own of it.
 pub(super) enum Folder {}
 
@@ -230,6 +256,33 @@ impl Unit<PathBuf> for Folder {
 
     fn show(value: &PathBuf) -> Value {
         Value::Text(value.display().to_string())
+    }
+}
+
+/// Where state is kept: `"memory"`, or a file. One in the current folder that is called `memory` is `"./memory"`.
+pub(super) enum Keeping {}
+
+/// What stands for memory.
+const MEMORY: &str = "memory";
+
+impl Unit<StateStore> for Keeping {
+    fn wanted() -> String {
+        format!("{MEMORY:?} or a file")
+    }
+
+    fn parse(given: Given<'_>) -> Option<StateStore> {
+        match text(given)? {
+            "" => None,
+            MEMORY => Some(StateStore::Memory),
+            file => Some(StateStore::File(PathBuf::from(file))),
+        }
+    }
+
+    fn show(value: &StateStore) -> Value {
+        Value::Text(match value {
+            StateStore::Memory => MEMORY.to_owned(),
+            StateStore::File(file) => file.display().to_string(),
+        })
     }
 }
 
@@ -270,7 +323,7 @@ impl<T, U: Unit<T>> Unit<Option<T>> for U {
 fn text(given: Given<'_>) -> Option<&str> {
     match given {
         Given::Any(text) | Given::Text(text) => Some(text),
-        Given::Integer(_) | Given::Switch(_) | Given::Other(_) => None,
+        Given::Texts(_) | Given::Integer(_) | Given::Switch(_) | Given::Other(_) => None,
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Value {
     Switch(bool),
     /// An address, a path, a name.
     Text(String),
+    /// Several of those.
+    Texts(Vec<String>),
     /// A text that is not shown.
     Secret(Secret),
 }
@@ -70,6 +72,7 @@ impl fmt::Display for Value {
             },
             Self::Switch(on) => on.fmt(formatter),
             Self::Text(text) => formatter.write_str(text),
+            Self::Texts(texts) => formatter.write_str(&texts.join(",")),
             Self::Secret(secret) => fmt::Debug::fmt(secret, formatter),
         }
     }
@@ -85,6 +88,10 @@ impl Value {
             Self::Bytes(bytes) if whole(&SIZES, u128::from(*bytes)).is_none() => {
                 Some(self.to_string())
             }
+            Self::Texts(texts) => {
+                let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
+                Some(format!("[{}]", texts.join(", ")))
+            }
             Self::Bytes(_) | Self::Time(_) | Self::Text(_) | Self::Secret(_) => {
                 Some(quoted(&self.to_string()))
             }
@@ -98,6 +105,7 @@ impl Value {
             Self::Unset => serde_json::Value::Null,
             Self::Count(number) | Self::Bytes(number) => (*number).into(),
             Self::Switch(on) => (*on).into(),
+            Self::Texts(texts) => texts.clone().into(),
             Self::Time(_) | Self::Text(_) | Self::Secret(_) => self.to_string().into(),
         }
     }

@@ -5,6 +5,7 @@
 
 mod backlog;
 mod connection;
+mod exchange;
 mod outbox;
 mod query;
 mod remote;
@@ -13,22 +14,24 @@ mod rooms;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
 
 pub use backlog::Backlog;
 pub use connection::{AttributesTooLarge, Connection, ConnectionId, Request};
+pub use exchange::Exchange;
 pub use outbox::{Outbox, Refused, Taken};
 pub use query::{ConnectionInfo, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
 pub use rooms::RoomName;
 
-use crate::cluster::{Bus, Subscription};
-use crate::config::Limits;
+use crate::cluster::Subscription;
+use crate::config::{Limit, Limits, TenantName};
 use crate::protocol::PushFrame;
+use crate::rate::Flow;
 use connection::Phase;
 use remote::RoomMessage;
 use rooms::Rooms;
@@ -43,16 +46,23 @@ pub struct Hub {
 }
 
 struct Inner {
-    node: String,
-    bus: Arc<dyn Bus>,
+    exchange: Arc<Exchange>,
+    /// What the names of its channels begin with.
+    channels: String,
     /// The open ones. Sorted, because queries page through them.
     connections: RwLock<BTreeMap<ConnectionId, Arc<Connection>>>,
     rooms: Rooms,
-    /// Of all hubs of this host.
-    backlog: Arc<Backlog>,
+    /// Who is told that a room has lost its last member.
+    on_room_end: OnceLock<Box<RoomEnd>>,
     /// Numbers what this host publishes.
     sequence: AtomicU64,
+    /// Bytes that are written to its connections.
+    outflow: Flow,
 }
+
+/// Takes the end of a room. Called under the room's lock, so that nobody has joined it again: it must not wait, nor ask
+/// the hub.
+pub type RoomEnd = dyn Fn(&RoomName) + Send + Sync;
 
 /// Why a connection could not join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,28 +70,39 @@ pub enum JoinError {
     /// It is closing or gone.
     #[error("the connection is closing")]
     Closed,
-    /// It is in as many rooms as it may be.
-    #[error("rooms_per_connection_max")]
-    TooManyRooms,
+    /// It is in as many rooms as it may be, or there are as many.
+    #[error("{}", .0.key())]
+    TooManyRooms(Limit),
 }
 
 impl Hub {
-    /// An empty hub on a bus, whose connections share the backlog with those of the host's other hubs.
+    /// A tenant's hub, empty.
     #[must_use]
-    pub fn new(node: &str, bus: Arc<dyn Bus>, backlog: Arc<Backlog>) -> Self {
+    pub fn new(exchange: &Arc<Exchange>, tenant: &TenantName) -> Self {
         let inner = Arc::new(Inner {
-            node: node.to_owned(),
-            bus,
+            exchange: Arc::clone(exchange),
+            channels: exchange::channels_of(tenant),
             connections: RwLock::default(),
             rooms: Rooms::new(),
-            backlog,
+            on_room_end: OnceLock::new(),
             sequence: AtomicU64::new(0),
+            outflow: Flow::default(),
         });
-        inner
-            .bus
-            .attach(Arc::new(remote::Receiver(Arc::downgrade(&inner))));
-        inner.backlog.attach(Arc::downgrade(&inner));
+        exchange.attach(&inner.channels, Arc::downgrade(&inner));
         Self { inner }
+    }
+
+    /// Has somebody told of every room that loses its last member. One is enough: whoever comes later is not.
+    pub fn on_room_end(&self, end: Box<RoomEnd>) {
+        // A tenant has one state.
+        let _ = self.inner.on_room_end.set(end);
+    }
+
+    /// Calls it for a room that has no members.
+    pub fn end_if_empty(&self, room: &RoomName) {
+        if let Some(end) = self.inner.on_room_end.get() {
+            self.inner.rooms.if_empty(room.as_str(), || end(room));
+        }
     }
 
     /// Makes a connection that nobody sees until it is [opened](Self::open). Its outbox keeps these limits.
@@ -90,7 +111,7 @@ impl Hub {
         let outbox = Outbox::new(
             limits.outbox_bytes_max,
             limits.outbox_messages_max,
-            Arc::clone(&self.inner.backlog),
+            Arc::clone(&self.inner.exchange.backlog),
         );
         Arc::new(Connection::new(request, outbox))
     }
@@ -105,7 +126,8 @@ impl Hub {
             .write()
             .insert(connection.id, Arc::clone(connection));
         for room in &membership.joined {
-            self.enter(room, connection);
+            // Whether there are too many was asked when it joined.
+            self.enter(room, connection, usize::MAX);
         }
     }
 
@@ -123,8 +145,8 @@ impl Hub {
         }
     }
 
-    /// Makes the connection a member, of `rooms_max` rooms at most, and waits until broadcasts from other hosts
-    /// reach the room here.
+    /// Makes the connection a member, within the limits of rooms, and waits until broadcasts from other hosts reach the
+    /// room here.
     ///
     /// # Errors
     /// [`JoinError`].
@@ -132,9 +154,9 @@ impl Hub {
         &self,
         connection: &Arc<Connection>,
         room: &RoomName,
-        rooms_max: usize,
+        limits: &Limits,
     ) -> Result<(), JoinError> {
-        let subscription = self.begin_join(connection, room, rooms_max)?;
+        let subscription = self.begin_join(connection, room, limits)?;
         if let Subscription::Pending(_) = subscription {
             // Late is not lost: the bus goes on trying.
             let _ = tokio::time::timeout(JOIN_WAIT_MAX, subscription.confirmed()).await;
@@ -146,22 +168,28 @@ impl Hub {
         &self,
         connection: &Arc<Connection>,
         room: &RoomName,
-        rooms_max: usize,
+        limits: &Limits,
     ) -> Result<Subscription, JoinError> {
         let mut membership = connection.membership.lock();
-        if membership.phase == Phase::Closing {
-            return Err(JoinError::Closed);
+        let is_new = !membership.joined.contains(room);
+        if is_new && membership.joined.len() >= limits.rooms_per_connection_max {
+            return Err(JoinError::TooManyRooms(Limit::RoomsPerConnectionMax));
         }
-        if !membership.joined.contains(room) {
-            if membership.joined.len() >= rooms_max {
-                return Err(JoinError::TooManyRooms);
+        let rooms = &self.inner.rooms;
+        let entered = match membership.phase {
+            Phase::Closing => return Err(JoinError::Closed),
+            Phase::Open => self.enter(room, connection, limits.rooms_max),
+            // It enters when it opens.
+            Phase::Connecting => {
+                let is_room = rooms.len() < limits.rooms_max || rooms.size(room.as_str()) > 0;
+                is_room.then_some(Subscription::Confirmed)
             }
+        };
+        let subscription = entered.ok_or(JoinError::TooManyRooms(Limit::RoomsMax))?;
+        if is_new {
             membership.joined.insert(room.clone());
         }
-        match membership.phase {
-            Phase::Open => Ok(self.enter(room, connection)),
-            Phase::Connecting | Phase::Closing => Ok(Subscription::Confirmed),
-        }
+        Ok(subscription)
     }
 
     /// Ends a membership.
@@ -181,12 +209,12 @@ impl Hub {
         frame: Bytes,
         except: Option<ConnectionId>,
     ) {
-        let frame = self.inner.backlog.hold(frame);
+        let frame = self.inner.exchange.backlog.hold(frame);
         self.inner.rooms.deliver(room.as_str(), &frame, except);
-        let node = &self.inner.node;
+        let node = &self.inner.exchange.node;
         let sequence = &self.inner.sequence;
-        let channel = remote::channel(room.as_str());
-        self.inner.bus.publish(
+        let channel = self.inner.channel(room);
+        self.inner.exchange.bus.publish(
             &channel,
             &RoomMessage {
                 push,
@@ -199,7 +227,7 @@ impl Hub {
 
     /// Pushes to every open connection.
     pub fn broadcast_all(&self, frame: Bytes) {
-        let frame = self.inner.backlog.hold(frame);
+        let frame = self.inner.exchange.backlog.hold(frame);
         for connection in self.inner.connections.read().values() {
             let _ = deliver(connection, frame.clone());
         }
@@ -210,14 +238,25 @@ impl Hub {
     /// # Errors
     /// [`Refused`]; the push is lost then, and nobody waits.
     pub fn send(&self, connection: &Connection, frame: Bytes) -> Result<(), Refused> {
-        deliver(connection, self.inner.backlog.hold(frame))
+        deliver(connection, self.inner.exchange.backlog.hold(frame))
     }
 
     /// Queues the answer to a message of the connection. A client that does not read gets none; its connection is
     /// closed for that.
     pub fn reply(&self, connection: &Connection, frame: Bytes) {
-        let frame = self.inner.backlog.hold(frame);
+        let frame = self.inner.exchange.backlog.hold(frame);
         let _ = connection.outbox.push_reply(frame);
+    }
+
+    /// So many bytes were written to one of its connections.
+    pub fn written(&self, bytes: usize) {
+        self.inner.outflow.spend(bytes);
+    }
+
+    /// Whether less was written to its connections than so many bytes a second.
+    #[must_use]
+    pub fn may_push(&self, now: Instant, bytes_per_second_max: usize) -> bool {
+        self.inner.outflow.take(now, 0, bytes_per_second_max)
     }
 
     /// An open connection.
@@ -238,18 +277,36 @@ impl Hub {
         self.inner.connections.read().len()
     }
 
-    fn enter(&self, room: &RoomName, connection: &Arc<Connection>) -> Subscription {
+    fn enter(
+        &self,
+        room: &RoomName,
+        connection: &Arc<Connection>,
+        rooms_max: usize,
+    ) -> Option<Subscription> {
         let inner = &self.inner;
-        inner.rooms.insert(room, connection, || {
-            inner.bus.subscribe(&remote::channel(room.as_str()))
+        inner.rooms.insert(room, connection, rooms_max, || {
+            inner.exchange.bus.subscribe(&inner.channel(room))
         })
     }
 
     fn exit(&self, room: &RoomName, id: ConnectionId) {
         let inner = &self.inner;
         inner.rooms.remove(room, id, || {
-            inner.bus.unsubscribe(&remote::channel(room.as_str()))
+            inner.exchange.bus.unsubscribe(&inner.channel(room));
+            if let Some(end) = inner.on_room_end.get() {
+                end(room);
+            }
         });
+    }
+}
+
+impl Inner {
+    /// The bus channel of a room.
+    fn channel(&self, room: &RoomName) -> String {
+        let mut channel = String::with_capacity(self.channels.len() + room.as_str().len());
+        channel.push_str(&self.channels);
+        channel.push_str(room.as_str());
+        channel
     }
 }
 
@@ -257,7 +314,7 @@ impl std::fmt::Debug for Hub {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Hub")
-            .field("node", &self.inner.node)
+            .field("channels", &self.inner.channels)
             .finish_non_exhaustive()
     }
 }

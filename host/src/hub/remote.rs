@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -11,18 +10,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{ConnectionId, Inner};
-use crate::cluster::{Payload, Receive};
+use crate::cluster::Payload;
 use crate::protocol::{PushFrame, is_event_name, normalise_path};
-
-const CHANNEL_PREFIX: &str = "ws:room:";
-
-/// The bus channel of a room.
-pub(super) fn channel(room: &str) -> String {
-    let mut channel = String::with_capacity(CHANNEL_PREFIX.len() + room.len());
-    channel.push_str(CHANNEL_PREFIX);
-    channel.push_str(room);
-    channel
-}
 
 /// A broadcast to be published.
 pub(super) struct RoomMessage<'a> {
@@ -62,20 +51,14 @@ struct Envelope<'a> {
     node: Option<String>,
 }
 
-/// The hub's ear on the bus. It must not keep the hub alive: the bus belongs to it.
-pub(super) struct Receiver(pub(super) Weak<Inner>);
-
-impl Receive for Receiver {
-    fn receive(&self, channel: &str, payload: &[u8]) {
-        let Some(hub) = self.0.upgrade() else { return };
-        let Some(room) = channel.strip_prefix(CHANNEL_PREFIX) else {
-            return;
-        };
+impl Inner {
+    /// Takes a room's broadcast from another host.
+    pub(super) fn receive(&self, channel: &str, room: &str, payload: &[u8]) {
         let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
             tracing::warn!(channel, "malformed payload on the bus");
             return;
         };
-        if envelope.node.as_deref() == Some(hub.node.as_str()) {
+        if envelope.node.as_deref() == Some(self.exchange.node.as_str()) {
             return;
         }
         let Some(path) = normalise_path(envelope.path).filter(|_| is_event_name(&envelope.event))
@@ -90,8 +73,8 @@ impl Receive for Receiver {
             data: envelope.data.map(RawValue::get),
         };
         let except = envelope.exclude_id.and_then(|id| id.parse().ok());
-        let frame = hub.backlog.hold(push.encode());
-        hub.rooms.deliver(room, &frame, except);
+        let frame = self.exchange.backlog.hold(push.encode());
+        self.rooms.deliver(room, &frame, except);
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
@@ -54,6 +56,7 @@ const SHARDS: usize = 64;
 pub(super) struct Rooms {
     shards: Box<[Mutex<BTreeMap<RoomName, Room>>]>,
     hasher: RandomState,
+    count: AtomicUsize,
 }
 
 /// A room exists while it has members.
@@ -73,27 +76,40 @@ impl Rooms {
         Self {
             shards,
             hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
         }
     }
 
-    /// Adds a member. `subscribe` is called under the room's lock when it is the first.
+    /// Adds a member; `None` when it would be the first of one room more than there may be. `subscribe` is called under
+    /// the room's lock when it is the first.
     pub(super) fn insert(
         &self,
         name: &RoomName,
         member: &Arc<Connection>,
+        rooms_max: usize,
         subscribe: impl FnOnce() -> Subscription,
-    ) -> Subscription {
+    ) -> Option<Subscription> {
         let mut shard = self.shard(name.as_str()).lock();
-        let room = shard.entry(name.clone()).or_insert_with(|| Room {
-            members: IndexMap::new(),
-            subscription: subscribe(),
-        });
+        let room = match shard.entry(name.clone()) {
+            Entry::Occupied(room) => room.into_mut(),
+            Entry::Vacant(place) => {
+                let one_more = |count| (count < rooms_max).then_some(count + 1);
+                let counted =
+                    self.count
+                        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+                counted.ok()?;
+                place.insert(Room {
+                    members: IndexMap::new(),
+                    subscription: subscribe(),
+                })
+            }
+        };
         room.members.insert(member.id, Arc::clone(member));
-        room.subscription.clone()
+        Some(room.subscription.clone())
     }
 
-    /// Removes a member. `unsubscribe` is called under the room's lock when it was the last.
-    pub(super) fn remove(&self, name: &RoomName, member: ConnectionId, unsubscribe: impl FnOnce()) {
+    /// Removes a member. `end` is called under the room's lock when it was the last.
+    pub(super) fn remove(&self, name: &RoomName, member: ConnectionId, end: impl FnOnce()) {
         let mut shard = self.shard(name.as_str()).lock();
         let Some(room) = shard.get_mut(name) else {
             return;
@@ -101,7 +117,16 @@ impl Rooms {
         room.members.swap_remove(&member);
         if room.members.is_empty() {
             shard.remove(name);
-            unsubscribe();
+            self.count.fetch_sub(1, Ordering::Relaxed);
+            end();
+        }
+    }
+
+    /// Calls `end` under the room's lock when it has no members.
+    pub(super) fn if_empty(&self, name: &str, end: impl FnOnce()) {
+        let shard = self.shard(name).lock();
+        if !shard.contains_key(name) {
+            end();
         }
     }
 
@@ -118,7 +143,7 @@ impl Rooms {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.count.load(Ordering::Relaxed)
     }
 
     pub(super) fn size(&self, name: &str) -> usize {

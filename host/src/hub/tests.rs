@@ -22,12 +22,14 @@ fn request() -> Request {
     }
 }
 
-fn backlog() -> Arc<Backlog> {
-    Arc::new(Backlog::new(usize::MAX))
+fn hub_on(node: &str, bus: LocalBus, tenant: &str) -> Hub {
+    let backlog = Arc::new(Backlog::new(usize::MAX));
+    let exchange = Exchange::new(node, Arc::new(bus), backlog);
+    Hub::new(&exchange, &tenant.parse().unwrap())
 }
 
 fn hub() -> Hub {
-    Hub::new("a", Arc::new(LocalBus::new()), backlog())
+    hub_on("a", LocalBus::new(), "default")
 }
 
 fn room(name: &str) -> RoomName {
@@ -42,18 +44,17 @@ fn open(hub: &Hub) -> Arc<Connection> {
 
 /// Nothing here waits: the in-process bus confirms at once.
 fn join(hub: &Hub, connection: &Arc<Connection>, name: &str) -> Result<(), JoinError> {
-    let rooms_max = Limits::default().rooms_per_connection_max;
-    join_one_of(hub, connection, name, rooms_max)
+    join_within(hub, connection, name, &Limits::default())
 }
 
-fn join_one_of(
+fn join_within(
     hub: &Hub,
     connection: &Arc<Connection>,
     name: &str,
-    rooms_max: usize,
+    limits: &Limits,
 ) -> Result<(), JoinError> {
     let room = room(name);
-    let joining = std::pin::pin!(hub.join(connection, &room, rooms_max));
+    let joining = std::pin::pin!(hub.join(connection, &room, limits));
     match joining.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => result,
         Poll::Pending => panic!("the in-process bus confirms at once"),
@@ -109,16 +110,25 @@ fn rooms_per_connection_have_an_edge() {
     let hub = hub();
     let connection = open(&hub);
     // rooms_per_connection_max
-    let join = |name: &str, rooms_max| join_one_of(&hub, &connection, name, rooms_max);
+    let join = |name: &str, rooms_max| {
+        let limits = Limits {
+            rooms_per_connection_max: rooms_max,
+            ..Limits::default()
+        };
+        join_within(&hub, &connection, name, &limits)
+    };
     join("/1", 2).unwrap();
     join("/2", 2).unwrap();
-    assert_eq!(join("/3", 2), Err(JoinError::TooManyRooms));
+    assert_eq!(
+        join("/3", 2),
+        Err(JoinError::TooManyRooms(Limit::RoomsPerConnectionMax))
+    );
     join("/2", 2).unwrap();
     hub.leave(&connection, &room("/1"));
     join("/3", 2).unwrap();
     assert_eq!(
         join("/4", 1),
-        Err(JoinError::TooManyRooms),
+        Err(JoinError::TooManyRooms(Limit::RoomsPerConnectionMax)),
         "it may have been lowered since"
     );
     join("/4", 3).unwrap();
@@ -184,8 +194,8 @@ fn hosts_on_one_bus_share_a_room_and_nobody_gets_anything_twice() {
     let bus = LocalBus::new();
     let other_bus = bus.another();
     let (here, there) = (
-        Hub::new("a", Arc::new(bus), backlog()),
-        Hub::new("b", Arc::new(other_bus), backlog()),
+        hub_on("a", bus, "default"),
+        hub_on("b", other_bus, "default"),
     );
     let (alice, bob) = (open(&here), open(&there));
     join(&here, &alice, "/r").unwrap();
@@ -204,6 +214,29 @@ fn hosts_on_one_bus_share_a_room_and_nobody_gets_anything_twice() {
     there.leave(&bob, &room("/r"));
     broadcast(&here, "/r", "gone", Some(alice.id));
     assert!(received(&alice).is_empty() && received(&bob).is_empty());
+}
+
+#[test]
+fn tenants_share_no_room() {
+    let backlog = Arc::new(Backlog::new(usize::MAX));
+    let bus = LocalBus::new();
+    let elsewhere = hub_on("b", bus.another(), "acme");
+    let exchange = Exchange::new("a", Arc::new(bus), backlog);
+    let hubs =
+        ["acme", "other", "default"].map(|tenant| Hub::new(&exchange, &tenant.parse().unwrap()));
+    let members = hubs.each_ref().map(|hub| {
+        let member = open(hub);
+        join(hub, &member, "/r").unwrap();
+        member
+    });
+    broadcast(&elsewhere, "/r", "e", None);
+    let received = members.each_ref().map(|member| received(member).len());
+    assert_eq!(
+        received,
+        [1, 0, 0],
+        "only the same tenant's, and on the other host as well"
+    );
+    assert!(hubs[1].find(members[0].id).is_none());
 }
 
 #[test]

@@ -19,6 +19,13 @@ wasmtime::component::bindgen!({
     imports: {
         // Waits for the bus.
         "wardroom:plugin/rooms.join": async,
+        // Wait for what keeps the values.
+        "wardroom:plugin/state.get": async,
+        "wardroom:plugin/state.set": async,
+        "wardroom:plugin/state.delete": async,
+        "wardroom:plugin/state.increment": async,
+        "wardroom:plugin/state.compare-and-set": async,
+        "wardroom:plugin/state.keys": async,
     },
     exports: { default: async },
 });

@@ -206,7 +206,7 @@ mod tests {
             instances_per_plugin_max: 1,
             ..Limits::default()
         };
-        let host = Engine::new(&limits, Metrics::new()).expect("one instance has room");
+        let host = Engine::new(&limits, Metrics::of_host()).expect("one instance has room");
         let child = engine::for_compiling().expect("nothing is reserved");
         assert_eq!(Key::of(&host.engine, b""), Key::of(&child, b""));
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{
     Config, InstanceAllocationStrategy, PoolingAllocationConfig, Store, UpdateDeadline,
@@ -17,8 +16,10 @@ use super::compile::Compile;
 use super::lanes::Lanes;
 use super::meter::{OutOfCpu, Turn};
 use super::outbound::Outbound;
+use super::share::Share;
 use super::state::State;
-use crate::config::Limits;
+use super::turns::Turns;
+use crate::config::{Limits, TenantName};
 use crate::metrics::Metrics;
 
 /// How often a running guest looks up: after so long it lets others have the thread, and its budget is checked.
@@ -34,6 +35,8 @@ pub struct Engine {
     pub(super) engine: wasmtime::Engine,
     pub(super) linker: Arc<Linker<State>>,
     pub(super) limits: Arc<Limits>,
+    /// Whose plugins it runs.
+    pub(super) tenant: TenantName,
     pub(super) metrics: Metrics,
     pub(super) compile: Compile,
     pub(super) cache: Option<Arc<Cache>>,
@@ -42,8 +45,10 @@ pub struct Engine {
     /// Bytes of linear memory that all instances have together.
     pub(super) instances_memory: Arc<AtomicUsize>,
     lanes: Arc<Lanes>,
-    /// Permits to go on for guests that have used up a tick: see [`Turn`].
-    long_running: Arc<Semaphore>,
+    /// For guests that have used up a tick: see [`Turn`].
+    turns: Turns,
+    /// Of the tenant.
+    pub(super) share: Share,
 }
 
 /// The engine could not be made.
@@ -101,22 +106,26 @@ impl Engine {
         imports::rooms::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::connection::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::server::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        imports::state::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         start_clock(&engine)?;
         // One thread is left to those whose guests return within a tick, if there are two.
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let long_running = Arc::new(Semaphore::new(threads.saturating_sub(1).max(1)));
+        let turns = Turns::new(threads.saturating_sub(1).max(1));
+        let share = Share::new(turns.of_tenant(1));
         Ok(Self {
             engine,
             linker: Arc::new(linker),
             limits: Arc::new(limits.clone()),
+            tenant: TenantName::default(),
             metrics,
             compile: Compile::Here,
             cache: None,
             outbound: Arc::default(),
             instances_memory: Arc::default(),
             lanes: Arc::new(Lanes::new(threads)),
-            long_running,
+            turns,
+            share,
         })
     }
 
@@ -130,10 +139,28 @@ impl Engine {
         }
     }
 
+    /// The same engine for the plugins of one more tenant: they count here, their requests too, and have this share of
+    /// the CPU time when others want it too.
+    #[must_use]
+    pub fn for_tenant(&self, tenant: TenantName, metrics: Metrics, cpu_share: u32) -> Self {
+        Self {
+            tenant,
+            metrics,
+            outbound: Arc::new(self.outbound.for_tenant()),
+            share: Share::new(self.turns.of_tenant(cpu_share)),
+            ..self.clone()
+        }
+    }
+
     /// Where the plugins may send HTTP requests.
     #[must_use]
     pub fn outbound(&self) -> &Outbound {
         &self.outbound
+    }
+
+    /// Gives the tenant another share of the CPU time, at once.
+    pub fn set_cpu_share(&self, share: u32) {
+        self.share.turns.set_share(share);
     }
 
     /// The limits for what is loaded next.
@@ -150,7 +177,7 @@ impl Engine {
 
     /// For one instance.
     pub(super) fn turn(&self) -> Turn {
-        Turn::new(Arc::clone(&self.long_running))
+        Turn::new(self.share.turns.clone())
     }
 
     /// A store whose guest yields on every tick, and traps at the end of its budget.

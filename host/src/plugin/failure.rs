@@ -104,9 +104,13 @@ impl From<Unavailable> for CallError {
                 let cause = format!("cannot instantiate: {cause}");
                 Self::Failed(Trap { cause, limit })
             }
-            Unavailable::NoMemory => Self::Unavailable {
+            Unavailable::NoMemory(limit) => Self::Unavailable {
                 reason: unavailable.to_string(),
-                limit: Limit::InstancesMemoryMax,
+                limit,
+            },
+            Unavailable::TenantFull => Self::Unavailable {
+                reason: unavailable.to_string(),
+                limit: Limit::InstancesPerTenantMax,
             },
             Unavailable::StartTimedOut => Self::TimedOut(Limit::EventWallMax),
             Unavailable::TimedOut => Self::Unavailable {

@@ -46,9 +46,16 @@ impl GuestLog {
         }
     }
 
-    /// Whose lines they are.
+    /// The plugin's name; its file's, while it is described.
     pub(super) fn plugin(&self) -> &str {
         &self.rate.plugin
+    }
+
+    /// What the host could not do for the guest, and why, which the guest is not told. It counts among its plugin's lines.
+    pub(super) fn unavailable(&self, what: &str, cause: &str) {
+        if self.rate.admits() {
+            tracing::error!(plugin = self.plugin(), cause, "{what} is unavailable");
+        }
     }
 
     /// Begins an event that may write so many lines.

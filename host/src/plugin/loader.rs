@@ -127,7 +127,7 @@ pub async fn load(engine: &Engine, name: &str, bytes: Vec<u8>) -> Result<Plugin,
         engine.metrics.reached(limit);
     }
     let plugin = loaded?;
-    tracing::info!(plugin = %plugin.manifest.name, "plugin loaded, its code {}", plugin.origin);
+    tracing::info!(plugin = %plugin.label, "plugin loaded, its code {}", plugin.origin);
     Ok(plugin)
 }
 
@@ -261,9 +261,11 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
     );
     let events = manifest.routes.iter().map(|route| route.event.as_str());
     let metrics = engine.metrics.plugin(&manifest.name, events);
-    let pool = Pool::new(engine.clone(), pre, exports, &manifest);
+    let label = engine.tenant.qualify(&manifest.name);
+    let pool = Pool::new(engine.clone(), pre, exports, manifest.mode, &label);
     Ok(Plugin {
         manifest,
+        label,
         origin: code.origin,
         pool,
         health,
@@ -295,7 +297,11 @@ async fn describe(
     exports: &Exports,
 ) -> Result<Said, LoadError> {
     let limits = Arc::clone(&engine.limits);
-    let rate = Arc::new(LogRate::new(name, &limits, engine.metrics.clone()));
+    let rate = Arc::new(LogRate::new(
+        &engine.tenant.qualify(name),
+        &limits,
+        engine.metrics.clone(),
+    ));
     let log = GuestLog::new(rate, limits.log_line_bytes_max, engine.metrics.clone());
     let state = State::new(engine, log);
     state.log.begin(limits.log_lines_per_event_max);

@@ -1,4 +1,4 @@
-//! How much memory an instance has, and how much all of them have together.
+//! How much memory an instance has, and how much all of them have together, in the host and in its tenant.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use wasmtime::ResourceLimiterAsync;
 
 use super::meter::Turn;
+use super::share::{Share, take};
 use crate::config::{Limit, Limits};
 use crate::metrics::Metrics;
 
@@ -22,11 +23,14 @@ pub(super) struct Memory {
     /// Of all instances of the host.
     all: Arc<AtomicUsize>,
     all_max: usize,
+    /// Of all of the tenant.
+    tenants: Arc<AtomicUsize>,
+    tenants_max: usize,
     table_elements_max: usize,
     metrics: Metrics,
     turn: Turn,
-    /// There was no more for all of them together.
-    is_short: bool,
+    /// There was no more for all of them together, by this limit.
+    short: Option<Limit>,
 }
 
 impl Memory {
@@ -35,6 +39,7 @@ impl Memory {
         limits: &Limits,
         metrics: Metrics,
         all: Arc<AtomicUsize>,
+        share: &Share,
         turn: Turn,
     ) -> Self {
         Self {
@@ -42,10 +47,12 @@ impl Memory {
             bytes_max: limits.memory_bytes_max,
             all,
             all_max: limits.instances_memory_max,
+            tenants: Arc::clone(&share.memory),
+            tenants_max: limits.instances_memory_per_tenant_max,
             table_elements_max: limits.table_elements_max,
             metrics,
             turn,
-            is_short: false,
+            short: None,
         }
     }
 
@@ -54,9 +61,9 @@ impl Memory {
         self.bytes
     }
 
-    /// Whether it was refused memory because all instances together had as much as they may.
-    pub(super) fn is_short(&self) -> bool {
-        self.is_short
+    /// Whether it was refused memory because all instances, or all of the tenant, had as much as they may.
+    pub(super) fn short(&self) -> Option<Limit> {
+        self.short
     }
 
     fn grow(&mut self, current: usize, desired: usize) -> bool {
@@ -66,11 +73,11 @@ impl Memory {
             self.metrics.reached(Limit::MemoryBytesMax);
             return false;
         }
-        if !self.take(more) {
-            self.is_short = true;
+        if let Err(limit) = self.take(more) {
+            self.short = Some(limit);
             // An instance that cannot even begin is counted by the event that needed it.
             if current > 0 {
-                self.metrics.reached(Limit::InstancesMemoryMax);
+                self.metrics.reached(limit);
             }
             return false;
         }
@@ -78,19 +85,23 @@ impl Memory {
         true
     }
 
-    /// Takes so many more bytes of what all instances may have.
-    fn take(&mut self, more: usize) -> bool {
-        let take = |all: usize| all.checked_add(more).filter(|all| *all <= self.all_max);
-        let taken = self
-            .all
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        taken.is_ok()
+    /// Takes so many more bytes of what all instances may have, and those of the tenant.
+    fn take(&mut self, more: usize) -> Result<(), Limit> {
+        if !take(&self.tenants, more, self.tenants_max) {
+            return Err(Limit::InstancesMemoryPerTenantMax);
+        }
+        if !take(&self.all, more, self.all_max) {
+            self.tenants.fetch_sub(more, Ordering::Relaxed);
+            return Err(Limit::InstancesMemoryMax);
+        }
+        Ok(())
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.tenants.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -129,16 +140,22 @@ impl ResourceLimiterAsync for Memory {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::Semaphore;
-
+    use super::super::share::Share;
+    use super::super::turns::Turns;
     use super::*;
 
     #[tokio::test]
     async fn who_grows_large_takes_a_turn() {
-        let permits = Arc::new(Semaphore::new(1));
+        let share = Share::new(Turns::new(1).of_tenant(1));
         let memory = || {
-            let turn = Turn::new(Arc::clone(&permits));
-            Memory::new(&Limits::default(), Metrics::new(), Arc::default(), turn)
+            let turn = Turn::new(share.turns.clone());
+            Memory::new(
+                &Limits::default(),
+                Metrics::of_host(),
+                Arc::default(),
+                &share,
+                turn,
+            )
         };
         let (mut first, mut second) = (memory(), memory());
         assert!(first.memory_growing(0, LARGE_BYTES, None).await.unwrap());

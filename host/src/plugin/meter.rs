@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::turns::{Permit, TenantTurns};
 
 /// How old a thread's last look at its CPU clock may be where a poll begins. A look is a system call, so there is not
 /// one for each event; an event is charged at most so much that was another's.
@@ -151,21 +152,21 @@ impl<F: Future + Unpin> Future for Metered<'_, F> {
 /// all threads but one.
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
-    permits: Arc<Semaphore>,
+    turns: TenantTurns,
     held: Arc<Mutex<Held>>,
 }
 
 #[derive(Debug, Default)]
 struct Held {
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
     /// It waits for nothing but the thread.
     is_yielding: bool,
 }
 
 impl Turn {
-    pub(super) fn new(permits: Arc<Semaphore>) -> Self {
+    pub(super) fn new(turns: TenantTurns) -> Self {
         Self {
-            permits,
+            turns,
             held: Arc::default(),
         }
     }
@@ -178,9 +179,8 @@ impl Turn {
         tokio::task::yield_now().await;
         // Only then: whoever waits for the permit would go before all of them, and a round of turns would pass as one.
         self.end();
-        if let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await {
-            self.held.lock().permit = Some(permit);
-        }
+        let permit = self.turns.next().await;
+        self.held.lock().permit = Some(permit);
     }
 
     /// Gives the permit back, if it holds one, for its guest waits: for a timer, the network, the bus. Others need not
@@ -209,6 +209,7 @@ mod tests {
 
     use futures_util::FutureExt;
 
+    use super::super::turns::Turns;
     use super::*;
 
     const MAX: Duration = Duration::from_millis(20);
@@ -245,10 +246,10 @@ mod tests {
     #[tokio::test]
     async fn others_go_on_after_each_turn() {
         const TURNS: usize = 100;
-        let permits = Arc::new(Semaphore::new(1));
+        let tenant = Turns::new(1).of_tenant(1);
         let turns = Arc::new(AtomicUsize::new(0));
         for _ in 0..4 {
-            let turn = Turn::new(Arc::clone(&permits));
+            let turn = Turn::new(tenant.clone());
             let turns = Arc::clone(&turns);
             tokio::spawn(async move {
                 loop {
@@ -268,8 +269,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_yields_keeps_the_turn_and_who_waits_does_not() {
-        let permits = Arc::new(Semaphore::new(1));
-        let turn = Turn::new(Arc::clone(&permits));
+        let turns = Turns::new(1);
+        let turn = Turn::new(turns.of_tenant(1));
         let meter = Meter::new();
         meter.start(MAX);
         let guest = Box::pin(async {
@@ -285,7 +286,7 @@ mod tests {
         // It yields before its first turn, yields again in it, and waits in its second.
         for free in [1, 0, 1] {
             assert!((&mut guest).now_or_never().is_none());
-            assert_eq!(permits.available_permits(), free);
+            assert_eq!(turns.free(), free);
         }
     }
 

@@ -23,7 +23,9 @@ mod meter;
 mod outbound;
 mod pool;
 mod quote;
+mod share;
 mod state;
+mod turns;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,6 +63,8 @@ use pool::{Instance, Pool};
 pub struct Plugin {
     /// What it says of itself, checked.
     pub manifest: Manifest,
+    /// How logs name it: with its tenant, unless that is the default one.
+    pub label: String,
     /// Where its code came from.
     pub origin: Origin,
     pool: Pool,
@@ -280,7 +284,7 @@ impl Plugin {
             if length == limits.quarantine_max {
                 metrics.reached(Limit::QuarantineMax);
             }
-            let plugin = &self.manifest.name;
+            let plugin = &self.label;
             tracing::error!(%plugin, ?length, "quarantined (failures_in_row_max): its events are answered 503");
         }
     }

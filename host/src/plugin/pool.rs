@@ -15,8 +15,9 @@ use super::bindings::exports::wardroom::plugin::{connections, messages};
 use super::engine::Engine;
 use super::guest_log::GuestLog;
 use super::log_rate::LogRate;
-use super::manifest::{Manifest, Mode};
+use super::manifest::Mode;
 use super::meter::Metered;
+use super::share::Place;
 use super::state::State;
 use crate::config::Limit;
 
@@ -44,6 +45,8 @@ pub(super) struct Instance {
     /// Handled so far.
     events: u32,
     idle_since: Instant,
+    /// Held for its drop.
+    _place: Place,
 }
 
 /// Why there is no instance.
@@ -54,7 +57,9 @@ pub(super) enum Unavailable {
     #[error("too many events wait for an instance")]
     QueueFull,
     #[error("no memory for another instance")]
-    NoMemory,
+    NoMemory(Limit),
+    #[error("its tenant has as many instances as it may")]
+    TenantFull,
     #[error("cannot instantiate: {0:#}")]
     Failed(wasmtime::Error),
     #[error("its start-up ran out of time (event_wall_max)")]
@@ -73,21 +78,22 @@ impl Pool {
         engine: Engine,
         pre: InstancePre<State>,
         exports: Exports,
-        manifest: &Manifest,
+        mode: Mode,
+        label: &str,
     ) -> Self {
-        let instances = match manifest.mode {
+        let instances = match mode {
             Mode::Singleton => 1,
             Mode::Pooled | Mode::Fresh => engine.limits.instances_per_plugin_max,
         };
         let permits = Arc::new(Semaphore::new(instances));
         let metrics = engine.metrics.clone();
-        let log = Arc::new(LogRate::new(&manifest.name, &engine.limits, metrics));
+        let log = Arc::new(LogRate::new(label, &engine.limits, metrics));
         Self {
             engine,
             pre,
             exports,
             log,
-            mode: manifest.mode,
+            mode,
             idle: Mutex::default(),
             size: instances,
             permits,
@@ -174,6 +180,8 @@ impl Pool {
 
     async fn instantiate(&self) -> Result<Instance, Unavailable> {
         let limits = Arc::clone(&self.engine.limits);
+        let place = self.engine.share.place(limits.instances_per_tenant_max);
+        let place = place.ok_or(Unavailable::TenantFull)?;
         let log = GuestLog::new(
             Arc::clone(&self.log),
             limits.log_line_bytes_max,
@@ -199,9 +207,12 @@ impl Pool {
                 store,
                 events: 0,
                 idle_since: Instant::now(),
+                _place: place,
             }),
-            Err(_) if store.data().memory.is_short() => Err(Unavailable::NoMemory),
-            Err(error) => Err(Unavailable::Failed(error)),
+            Err(error) => Err(match store.data().memory.short() {
+                Some(limit) => Unavailable::NoMemory(limit),
+                None => Unavailable::Failed(error),
+            }),
         }
     }
 

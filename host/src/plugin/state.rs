@@ -15,6 +15,7 @@ use crate::config::Limits;
 use crate::hub::{Connection, Hub, Request};
 use crate::metrics::Metrics;
 use crate::protocol::Message;
+use crate::state::Values;
 
 /// The data of an instance's store.
 pub(super) struct State {
@@ -48,7 +49,7 @@ impl State {
         table.set_max_capacity(limits.handles_max);
         let turn = engine.turn();
         let all = Arc::clone(&engine.instances_memory);
-        let memory = Memory::new(&limits, metrics.clone(), all, turn.clone());
+        let memory = Memory::new(&limits, metrics.clone(), all, &engine.share, turn.clone());
         let meter = Arc::new(Meter::new());
         let outbound = Arc::clone(&engine.outbound);
         let requests = Requests::new(outbound, Arc::clone(&limits), metrics.clone(), log.clone());
@@ -121,10 +122,14 @@ impl WasiHttpView for State {
 pub struct Event {
     /// The tenant's connections and rooms.
     pub hub: Hub,
+    /// What its plugins keep.
+    pub values: Values,
     /// Whose event it is.
     pub subject: Subject,
     /// Pushes that it has caused.
     pub(super) pushes: u32,
+    /// Questions to the state.
+    pub(super) state_operations: u32,
 }
 
 /// Whose event it is.
@@ -152,11 +157,13 @@ pub struct RoutedMessage {
 impl Event {
     /// An event that has done nothing yet.
     #[must_use]
-    pub fn new(hub: Hub, subject: Subject) -> Self {
+    pub fn new(hub: Hub, values: Values, subject: Subject) -> Self {
         Self {
             hub,
+            values,
             subject,
             pushes: 0,
+            state_operations: 0,
         }
     }
 

@@ -22,6 +22,8 @@ macro_rules! error_replies {
 error_replies! {
     /// No route for this event and path.
     NOT_FOUND = 404, "Not found";
+    /// The connection or its tenant is over a rate.
+    TOO_MANY_REQUESTS = 429, "Too Many Requests";
     /// The reply is larger than allowed.
     REPLY_TOO_LARGE = 413, "Reply too large";
     /// The handler trapped, or answered what is no answer.
@@ -67,6 +69,8 @@ pub enum CloseCode {
     Overloaded = 1013,
     /// The client did not read what was sent to it.
     SlowConsumer = 3008,
+    /// The tenant is there no more.
+    TenantRemoved = 3501,
 }
 
 impl CloseCode {
@@ -120,6 +124,12 @@ impl Close {
     pub fn restarting(retry_millis: u128) -> Self {
         let reason = format!("restarting, retry in {retry_millis} ms");
         Self::new(CloseCode::Restarting, &reason)
+    }
+
+    /// The tenant's end.
+    #[must_use]
+    pub fn tenant_removed() -> Self {
+        Self::new(CloseCode::TenantRemoved, "this place is gone")
     }
 
     /// A plugin's: `None` when it may not use the code.

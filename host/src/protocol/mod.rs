@@ -21,6 +21,9 @@ pub const PATH_BYTES_MAX: usize = 1024;
 /// Bytes of an attribute's name, at most.
 pub const ATTRIBUTE_NAME_BYTES_MAX: usize = 256;
 
+/// Bytes of a key of state.
+pub const STATE_KEY_BYTES_MAX: usize = 256;
+
 /// Whether `text` can name a room.
 #[must_use]
 pub fn is_room_name(text: &str) -> bool {

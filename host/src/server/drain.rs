@@ -10,9 +10,9 @@ use crate::protocol::Close;
 
 /// Closes every open connection, evenly over `time`. Each is told to come back after `time`, which is when the last one
 /// has gone, and since they go one after another they come back one after another.
-pub(super) async fn drain(hub: &Hub, time: Duration) {
+pub(super) async fn drain(hubs: impl Iterator<Item = &Hub>, time: Duration) {
     let start = Instant::now();
-    let open = hub.open_connections();
+    let open: Vec<_> = hubs.flat_map(Hub::open_connections).collect();
     let count = u32::try_from(open.len()).unwrap_or(u32::MAX);
     for (number, connection) in (0..count).zip(open) {
         // The first at once; and tokio's clock has no finer steps than a millisecond.

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -18,7 +19,8 @@ use parking_lot::Mutex;
 use tokio::net::TcpStream;
 
 use super::Host;
-use super::admission::Admitted;
+use super::admission::{Admitted, Place};
+use super::mount::Mount;
 use crate::config::Limit;
 use crate::dispatch::{self, UpgradeRefused};
 use crate::hub::Request;
@@ -27,7 +29,7 @@ use crate::ws::upgrade;
 impl Host {
     /// Speaks HTTP on the socket. The socket comes back when a WebSocket was asked for and accepted.
     pub(super) async fn upgrade(&self, stream: TcpStream, peer: SocketAddr) -> Option<Upgraded> {
-        let handshake_timeout = self.tenant.limits().handshake_timeout;
+        let handshake_timeout = self.config.load().limits.handshake_timeout;
         let accepted = Mutex::new(None);
         let service = service_fn(|request: hyper::Request<Body>| {
             let accepted = &accepted;
@@ -47,7 +49,7 @@ impl Host {
             Ok(Ok(parts)) => parts,
             Ok(Err(error)) if !error.is_timeout() => return None,
             Ok(Err(_)) | Err(_) => {
-                self.tenant.metrics.reached(Limit::HandshakeTimeout);
+                self.metrics.reached(Limit::HandshakeTimeout);
                 return None;
             }
         };
@@ -60,6 +62,19 @@ impl Host {
         })
     }
 
+    /// The tenant whose connection a request asks for.
+    fn find(&self, request: &Parts) -> Option<Arc<Mount>> {
+        let host = request.headers.get(header::HOST);
+        // A whole URI is for proxies, which we are none of; the name in it counts all the same (RFC 9112, 3.2.2).
+        let host = request
+            .uri
+            .authority()
+            .map(|authority| authority.as_str())
+            .or_else(|| host?.to_str().ok());
+        let mounts = self.mounts.load();
+        mounts.find(request.uri.path(), host).cloned()
+    }
+
     async fn respond(
         &self,
         request: &Parts,
@@ -70,28 +85,41 @@ impl Host {
             "/healthz" => return answer(StatusCode::OK, "ok\n"),
             "/readyz" if self.is_ready() => return answer(StatusCode::OK, "ok\n"),
             "/readyz" => return answer(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-            path if path == self.config.load().path => {}
-            _ => {
-                let page = self.pages.as_ref().and_then(|pages| pages(request));
-                return page.unwrap_or_else(|| answer(StatusCode::NOT_FOUND, "not found\n"));
-            }
+            _ => {}
         }
+        // RFC 9112, 3.2: who is in front of us may have looked at the other one.
+        if request.headers.get_all(header::HOST).iter().count() > 1 {
+            return answer(StatusCode::BAD_REQUEST, "more than one Host header\n");
+        }
+        let Some(mount) = self.find(request) else {
+            let page = self.pages.as_ref().and_then(|pages| pages(request));
+            return page.unwrap_or_else(|| answer(StatusCode::NOT_FOUND, "not found\n"));
+        };
+        let tenant = mount.tenant();
         let response = match upgrade::accept(request) {
             Ok(response) => response,
             Err(error) => return refuse_upgrade(error),
         };
-        let limits = self.tenant.limits();
-        let admitted = match self.admission.admit(peer, &limits) {
+        let Some(place) = mount.admit() else {
+            tenant.metrics.reached(Limit::ConnectionsMax);
+            return keep_out(Limit::ConnectionsMax);
+        };
+        let config = self.config();
+        let admitted = match self.admission.admit(peer, &config.limits) {
             Ok(admitted) => admitted,
             Err(limit) => {
-                self.tenant.metrics.reached(limit);
+                self.metrics.reached(limit);
                 return keep_out(limit);
             }
         };
-        let described = upgrade::describe(request, peer, &self.tenant.plugins());
-        match dispatch::upgrade(&self.tenant, described).await {
+        let described = upgrade::describe(request, peer, &tenant.plugins());
+        match dispatch::upgrade(tenant, described).await {
             Ok(request) => {
-                *accepted.lock() = Some(Accepted { request, admitted });
+                *accepted.lock() = Some(Accepted {
+                    request,
+                    mount,
+                    admitted: (admitted, place),
+                });
                 response.map(|()| Full::default())
             }
             Err(refused) => refused_by_plugin(refused),
@@ -110,7 +138,8 @@ pub(super) struct Upgraded {
 /// What was accepted, and the right to it.
 pub(super) struct Accepted {
     pub(super) request: Request,
-    pub(super) admitted: Admitted,
+    pub(super) mount: Arc<Mount>,
+    pub(super) admitted: (Admitted, Place),
 }
 
 /// Says that there is no time even for a request. The socket is dropped with what was not read of it, so the answer

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::load::Load;
 use super::look::{FileState, Files, Found, look};
-use crate::config::Limits;
+use crate::config::{Limits, TenantName};
 use crate::plugin::{Engine, FileError, Manifest, Plugin, plugin_files};
 use crate::tenant::{Change, Conflict, PluginSet, Tenant};
 
@@ -227,7 +227,7 @@ impl Live {
         }
         let live = tenant.plugins();
         for change in &changes {
-            log_change(change, &live);
+            log_change(&tenant.name, change, &live);
         }
         self.report();
         tenant.metrics.swapped(changes.len(), self.problems.len());
@@ -277,9 +277,9 @@ impl Live {
     }
 }
 
-fn log_change(change: &Change, set: &PluginSet) {
-    let plugin = &change.plugin;
-    match (&change.from, set.plugin(plugin)) {
+fn log_change(tenant: &TenantName, change: &Change, set: &PluginSet) {
+    let plugin = tenant.qualify(&change.plugin);
+    match (&change.from, set.plugin(&change.plugin)) {
         (None, Some(live)) => {
             let Manifest {
                 version,

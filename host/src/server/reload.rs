@@ -4,11 +4,19 @@
 //! beginning; an event keeps the limits of the plugin that handles it, and plugins are loaded anew when there are other
 //! limits; everything else is read when it is needed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::{Host, Patience, Refreshed, ServerError};
-use crate::config::{Config, ConfigError, Key};
+use tokio::task::JoinError;
+
+use super::mount::{Mount, Mounts};
+use super::{Host, Refreshed, ServerError, watch};
+use crate::config::{Config, ConfigError, Key, TenantConfig, TenantName};
+use crate::hub::Hub;
 use crate::plugin::plugin_files;
+use crate::state::{StateError, Store, Values};
+use crate::tenant::Tenant;
 
 /// Why a host goes on with the configuration that it has.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +25,7 @@ pub enum ReloadError {
     #[error("invalid configuration: {0}")]
     Config(#[from] ConfigError),
     /// It has other values for keys that cannot change while a host runs.
-    #[error("{} cannot change while the host runs: restart it for that", names(.0))]
+    #[error("{} cannot change while the host runs: restart it for that", names(.0).join(", "))]
     Fixed(Vec<Key>),
     /// The plugins cannot be loaded anew.
     #[error(transparent)]
@@ -36,7 +44,7 @@ impl ReloadError {
 }
 
 impl Host {
-    /// Goes on with another configuration, and with the plugins that are in the folder now, as [`Self::refresh`] has
+    /// Goes on with another configuration, and with the plugins that are in the folders now, as [`Mount::refresh`] has
     /// them without patience; with other limits all of them are loaded anew. Connections stay open.
     ///
     /// The new configuration is taken as a whole or not at all. What already runs keeps what it began with: an open
@@ -47,7 +55,10 @@ impl Host {
     ///
     /// # Errors
     /// [`ReloadError`]; nothing has changed then.
-    pub async fn reload(&self, config: Config) -> Result<Refreshed, ReloadError> {
+    pub async fn reload(
+        &self,
+        config: Config,
+    ) -> Result<Vec<(TenantName, Refreshed)>, ReloadError> {
         self.reload_from(|| Ok(config)).await
     }
 
@@ -59,7 +70,7 @@ impl Host {
     pub async fn reload_from(
         &self,
         read: impl FnOnce() -> Result<Config, ConfigError>,
-    ) -> Result<Refreshed, ReloadError> {
+    ) -> Result<Vec<(TenantName, Refreshed)>, ReloadError> {
         // It is never closed: without a permit, reloads would merely not wait for each other.
         let _turn = self.reloads.acquire().await.ok();
         let config = read()?;
@@ -71,26 +82,112 @@ impl Host {
         if !fixed.is_empty() {
             return Err(ReloadError::Fixed(fixed));
         }
-        plugin_files(&config.plugins).map_err(|source| ServerError::Plugins {
-            folder: config.plugins.clone(),
-            source,
-        })?;
-        if config.limits != running.limits {
-            let limits = Arc::new(config.limits.clone());
-            let engine = self.engine.load().with_limits(Arc::clone(&limits));
-            self.engine.store(Arc::new(engine));
-            self.backlog.set_max(limits.outboxes_bytes_max);
-            self.tenant.set_limits(limits);
+        let tenants = config.mounted();
+        let state = self.state_of_new(&tenants).await?;
+        for tenant in tenants.values() {
+            plugin_files(&tenant.plugins).map_err(|source| ServerError::Plugins {
+                folder: tenant.plugins.clone(),
+                source,
+            })?;
         }
-        self.engine.load().outbound().grant(config.http.clone());
+        self.engine.outbound().grant(config.http.clone());
+        self.backlog.set_max(config.limits.outboxes_bytes_max);
+        let mut changed = names(&changed);
+        changed.extend(self.mount(&tenants, state));
         self.config.store(Arc::new(config));
-        let refreshed = self.refresh(Patience::None).await?;
-        tracing::info!(changed = names(&changed), "configuration reloaded");
+        let refreshed = self.refresh().await?;
+        tracing::info!(changed = changed.join(", "), "configuration reloaded");
         Ok(refreshed)
+    }
+
+    /// Has these tenants from now on: those that are there already may change, others begin, and those that are not
+    /// among them end. `state` has that of all who begin. Returns what that changes.
+    pub(super) fn mount(
+        &self,
+        tenants: &BTreeMap<TenantName, TenantConfig>,
+        mut state: BTreeMap<TenantName, Values>,
+    ) -> Vec<String> {
+        let before = self.mounts.load_full();
+        let mut changed = Vec::new();
+        let mut all = BTreeMap::new();
+        for (name, config) in tenants {
+            if let Some(mount) = before.get(name) {
+                if mount.change(config) {
+                    changed.push(format!("tenant {name}"));
+                }
+                all.insert(name.clone(), Arc::clone(mount));
+            } else if let Some(state) = state.remove(name) {
+                changed.push(format!("tenant {name} (new)"));
+                all.insert(name.clone(), self.begin(name, config, state));
+            }
+        }
+        // Nobody comes in any more before those who are in have to leave.
+        self.mounts.store(Arc::new(Mounts::new(all)));
+        let gone = before
+            .all()
+            .filter(|mount| !tenants.contains_key(mount.name()));
+        for mount in gone {
+            mount.remove();
+            changed.push(format!("tenant {} (removed)", mount.name()));
+        }
+        changed
+    }
+
+    /// Reads the state of those tenants that are not here yet.
+    async fn state_of_new(
+        &self,
+        tenants: &BTreeMap<TenantName, TenantConfig>,
+    ) -> Result<BTreeMap<TenantName, Values>, ServerError> {
+        let here = self.mounts.load_full();
+        let new = tenants.keys().filter(|name| here.get(name).is_none());
+        let (store, new) = (self.store.clone(), new.cloned().collect::<Vec<_>>());
+        let reading = tokio::task::spawn_blocking(move || read_state(&store, &new));
+        let panicked = |error: JoinError| StateError::Unavailable(error.to_string());
+        Ok(reading.await.map_err(panicked)??)
+    }
+
+    fn begin(&self, name: &TenantName, config: &TenantConfig, state: Values) -> Arc<Mount> {
+        let limits = Arc::new(config.limits.clone());
+        let hub = Hub::new(&self.exchange, name);
+        let tenant = Tenant::new(name.clone(), hub, state, config.limits.clone());
+        let metrics = tenant.metrics.clone();
+        let engine =
+            self.engine
+                .with_limits(limits)
+                .for_tenant(name.clone(), metrics, config.cpu_share);
+        let mount = Arc::new(Mount::new(config.clone(), tenant, engine));
+        if self.is_accepting.load(Ordering::Relaxed) {
+            self.watch(&mount);
+        }
+        mount
+    }
+
+    /// Keeps what is live of a tenant as its folder says, if that is wanted, until one of them ends.
+    pub(super) fn watch(&self, mount: &Arc<Mount>) {
+        if !self.config().watch {
+            return;
+        }
+        let (stopping, removed) = (self.stopping.clone(), mount.removed().clone());
+        let watching = watch::watch(Arc::clone(mount), Arc::clone(&self.notices));
+        tokio::spawn(async move {
+            tokio::select! {
+                () = watching => {}
+                () = stopping.cancelled() => {}
+                () = removed.cancelled() => {}
+            }
+        });
     }
 }
 
-fn names(keys: &[Key]) -> String {
-    let names: Vec<_> = keys.iter().map(ToString::to_string).collect();
-    names.join(", ")
+/// The state of tenants by their names. Waits for the disk.
+pub(super) fn read_state<'a>(
+    store: &Store,
+    tenants: impl IntoIterator<Item = &'a TenantName>,
+) -> Result<BTreeMap<TenantName, Values>, StateError> {
+    let read = |name: &TenantName| Ok((name.clone(), store.tenant(name.as_str())?));
+    tenants.into_iter().map(read).collect()
+}
+
+fn names(keys: &[Key]) -> Vec<String> {
+    keys.iter().map(ToString::to_string).collect()
 }

@@ -1,16 +1,16 @@
 //! Watches the plugin folder: what is dropped into it, replaced in it or taken out of it becomes live, or is gone.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
-use super::Host;
 use super::live::Patience;
+use super::mount::Mount;
+use super::notices::{Notice, Notices};
 
 /// One copy causes a burst of changes: it is over when there has been none for so long.
 const QUIET: Duration = Duration::from_millis(30);
@@ -19,14 +19,12 @@ const BURST_MAX: Duration = Duration::from_millis(500);
 /// How often to look without a sign: some file systems, of networks above all, send none.
 const UNASKED: Duration = Duration::from_secs(5);
 
-/// Keeps what is live as the folder says, for as long as it is polled.
-pub(super) async fn watch(host: Arc<Host>) {
+/// Keeps what is live of a tenant as its folder says, for as long as it is polled.
+pub(super) async fn watch(mount: Arc<Mount>, notices: Arc<Notices>) {
     // Full means that a change is known already.
     let (sender, mut changes) = mpsc::channel(1);
-    // Fixed for as long as the host runs.
-    let folder = host.config().plugins.clone();
-    let mut watched = Watched::new(&folder, &sender);
-    let mut ended = host.live.lock().ended();
+    let mut watched = Watched::new(mount.config().plugins.clone(), &notices, &sender);
+    let mut ended = mount.ended();
     let mut wait = UNASKED;
     let mut is_readable = true;
     loop {
@@ -37,15 +35,19 @@ pub(super) async fn watch(host: Arc<Host>) {
             }
             // Nothing has changed in the folder: it is not looked at.
             _ = ended.changed() => {
-                wait = host.settle(Patience::UntilSettled).again.unwrap_or(UNASKED);
+                wait = mount.settle(Patience::UntilSettled).again.unwrap_or(UNASKED);
                 continue;
             }
             () = sleep(wait) => {}
         }
-        if watched.is_another() {
-            watched = Watched::new(&folder, &sender);
+        // A reload may have named another.
+        let folder = &mount.config().plugins;
+        if watched.folder != *folder || watched.is_another() {
+            // Gives up the old one first: it may be of the same name.
+            drop(watched);
+            watched = Watched::new(folder.clone(), &notices, &sender);
         }
-        let refreshed = host.refresh(Patience::UntilSettled).await;
+        let refreshed = mount.refresh(Patience::UntilSettled).await;
         let again = refreshed
             .as_ref()
             .ok()
@@ -61,39 +63,29 @@ pub(super) async fn watch(host: Arc<Host>) {
 }
 
 /// A folder that is watched: this very one, and not another that may take its place.
-struct Watched<'a> {
-    folder: &'a Path,
+struct Watched {
+    folder: PathBuf,
     identity: Option<(u64, u64)>,
     /// Held for its drop.
-    _watcher: Option<RecommendedWatcher>,
+    _notice: Option<Notice>,
 }
 
-impl<'a> Watched<'a> {
-    fn new(folder: &'a Path, sender: &mpsc::Sender<()>) -> Self {
-        let identity = identity(folder);
-        let sender = sender.clone();
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            let is_read = |event: &Event| matches!(event.kind, EventKind::Access(_));
-            if !event.as_ref().is_ok_and(is_read) {
-                let _ = sender.try_send(());
-            }
-        });
-        let watcher = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
-        });
-        if let Err(error) = &watcher {
+impl Watched {
+    fn new(folder: PathBuf, notices: &Arc<Notices>, sender: &mpsc::Sender<()>) -> Self {
+        let identity = identity(&folder);
+        let notice = notices.of(&folder, sender);
+        if let Err(error) = &notice {
             tracing::warn!(%error, folder = %folder.display(), "cannot watch: looking every {UNASKED:?}");
         }
         Self {
             folder,
             identity,
-            _watcher: watcher.ok(),
+            _notice: notice.ok(),
         }
     }
 
     fn is_another(&self) -> bool {
-        identity(self.folder) != self.identity
+        identity(&self.folder) != self.identity
     }
 }
 

@@ -22,6 +22,7 @@ use crate::config::Limit;
 use crate::dispatch::{self, Answer};
 use crate::hub::{Connection, Outbox, Request};
 use crate::protocol::{Close, CloseCode};
+use crate::rate::Bucket;
 use crate::tenant::{RoutesUsed, Tenant};
 use end::End;
 use heartbeat::Heartbeat;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Cancelled when the host stops.
     pub stopping: CancellationToken,
+    /// Cancelled when the tenant is taken away.
+    pub removed: CancellationToken,
 }
 
 /// Serves one connection until it has closed and its plugins know. `read` is what was read of the stream beyond
@@ -57,7 +60,7 @@ pub async fn serve<S>(
     tenant.metrics.opened();
     let outbox = &connection.outbox;
     let heartbeat = Heartbeat::new(settings.heartbeat_interval, settings.heartbeat_timeout);
-    let mut socket = Socket::new(stream, read, &limits, heartbeat, tenant.metrics.clone()).await;
+    let mut socket = Socket::new(stream, read, &limits, heartbeat, tenant).await;
     // Others may be in force by the time that they are needed again.
     drop(limits);
 
@@ -74,6 +77,9 @@ pub async fn serve<S>(
             // Who stops the host closes all connections that were open then.
             if settings.stopping.is_cancelled() {
                 outbox.close(Close::restarting(settings.drain.as_millis()));
+            }
+            if settings.removed.is_cancelled() {
+                outbox.close(Close::tenant_removed());
             }
             let share = Share::new();
             let messages = messages(&mut socket, tenant, &connection, &share);
@@ -121,6 +127,7 @@ where
     let outbox = &connection.outbox;
     let mut used = RoutesUsed::default();
     let mut malformed = MalformedCount::new();
+    let mut left = Bucket::default();
     loop {
         let is_used = share.is_used();
         if is_used {
@@ -135,12 +142,17 @@ where
         let answer = match incoming {
             Ok(Incoming::Text(frame)) => {
                 tenant.metrics.received();
-                socket
-                    .drive(
-                        outbox,
-                        dispatch::message(tenant, connection, &mut used, frame),
-                    )
-                    .await
+                match tenant.admit(frame.len(), &mut left) {
+                    Ok(()) => {
+                        let handling = dispatch::message(tenant, connection, &mut used, frame);
+                        socket.drive(outbox, handling).await
+                    }
+                    Err(limit) => {
+                        tenant.metrics.reached(limit);
+                        tracing::debug!(connection = %connection.id, "a message too many ({})", limit.key());
+                        dispatch::over_rate(frame)
+                    }
+                }
             }
             Ok(Incoming::NotText) => {
                 tenant.metrics.received();

@@ -25,9 +25,10 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use super::end::End;
 use super::heartbeat::{Beat, Heartbeat};
 use crate::config::Limits;
-use crate::hub::{Outbox, Taken};
+use crate::hub::{Hub, Outbox, Taken};
 use crate::metrics::Metrics;
 use crate::protocol::{Close, CloseCode};
+use crate::tenant::Tenant;
 
 /// Tungstenite allocates it for each connection and zero-fills it before each read, so it is small: 4 KiB took
 /// 8.4 µs a request and 13 KB a connection where the default of 128 KiB took 7.4 µs and 110 KB or more.
@@ -59,6 +60,8 @@ pub(super) struct Socket<S> {
     stream: WebSocketStream<S>,
     heartbeat: Heartbeat,
     metrics: Metrics,
+    /// Told what is written.
+    hub: Hub,
     /// Read while a handler ran.
     ahead: Option<Incoming>,
     /// Tungstenite has something that is not yet flushed: with so many bytes from the outbox.
@@ -76,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         read: Bytes,
         limits: &Limits,
         heartbeat: Heartbeat,
-        metrics: Metrics,
+        tenant: &Tenant,
     ) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
@@ -94,7 +97,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         Self {
             stream,
             heartbeat,
-            metrics,
+            metrics: tenant.metrics.clone(),
+            hub: tenant.hub.clone(),
             ahead: None,
             unflushed: None,
             corked: 0,
@@ -244,8 +248,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    fn queue(&mut self, batch: VecDeque<Bytes>) -> Result<(), Error> {
+    fn count(&self, batch: &VecDeque<Bytes>) {
         self.metrics.sent(batch.len());
+        self.hub.written(batch.iter().map(Bytes::len).sum());
+    }
+
+    fn queue(&mut self, batch: VecDeque<Bytes>) -> Result<(), Error> {
+        self.count(&batch);
         let bytes = self.unflushed.get_or_insert(0);
         for frame in batch {
             *bytes += frame.len();
@@ -323,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
             match poll_fn(|context| outbox.poll_take(context, &mut batch)).await {
                 Taken::Closing => return Ok(()),
                 Taken::Frames => {
-                    self.metrics.sent(batch.len());
+                    self.count(&batch);
                     let mut bytes = Vec::new();
                     for frame in batch {
                         text_frame(frame).format(&mut bytes)?;

@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Settings, serve};
 use crate::cluster::LocalBus;
-use crate::config::{Limit, Limits};
-use crate::hub::{Backlog, Connection, Hub, Request};
-use crate::metrics::Metrics;
+use crate::config::{Limit, Limits, TenantName};
+use crate::hub::{Backlog, Connection, Exchange, Hub, Request};
+use crate::state::Store;
 use crate::tenant::Tenant;
 
 const INTERVAL: Duration = Duration::from_secs(30);
@@ -25,8 +25,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn tenant(limits: Limits) -> Arc<Tenant> {
     let backlog = Arc::new(Backlog::new(limits.outboxes_bytes_max));
-    let hub = Hub::new("a", Arc::new(LocalBus::new()), backlog);
-    Arc::new(Tenant::new(hub, limits, Metrics::new()))
+    let exchange = Exchange::new("a", Arc::new(LocalBus::new()), backlog);
+    let hub = Hub::new(&exchange, &TenantName::default());
+    let state = Store::Memory.tenant("test").unwrap();
+    Arc::new(Tenant::new(TenantName::default(), hub, state, limits))
 }
 
 /// A served connection, the client's end of it, and the tenant it belongs to.
@@ -60,6 +62,7 @@ async fn connect_to(
             heartbeat_timeout: TIMEOUT,
             drain: Duration::ZERO,
             stopping: CancellationToken::new(),
+            removed: CancellationToken::new(),
         };
         serve(server, Bytes::new(), request, &served, &settings).await;
     });
@@ -136,10 +139,10 @@ async fn a_client_that_never_stops_sending_leaves_the_thread_to_others() {
 
 /// Messages that the tenant's metrics have counted.
 fn received_by(tenant: &Tenant) -> u64 {
-    let text = tenant.metrics.render();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("wardroom_messages_received_total "));
+    let text = tenant.metrics.text();
+    let line = text.lines().find_map(|line| {
+        line.strip_prefix("wardroom_messages_received_total{tenant=\"default\"} ")
+    });
     line.map_or(0, |count| count.parse().unwrap())
 }
 
@@ -257,9 +260,9 @@ async fn outboxes_bytes_max() {
     }
     assert_eq!(second.outbox.closing(), None);
     task.await.unwrap();
-    let counted = tenant.metrics.render();
+    let counted = tenant.metrics.text();
     let series = format!(
-        "wardroom_limit_reached_total{{limit=\"{}\"}} 1\n",
+        "wardroom_limit_reached_total{{tenant=\"default\",limit=\"{}\"}} 1\n",
         Limit::OutboxesBytesMax.key()
     );
     assert!(counted.contains(&series), "{counted}");

@@ -124,3 +124,21 @@ fn messages_say_what_would_be_right_and_keep_secrets() {
     let problem = <Switch as Unit<bool>>::read(Given::Any("")).unwrap_err();
     assert_eq!(problem, "must be true or false, not empty");
 }
+
+#[test]
+fn state_is_in_memory_or_in_a_file() {
+    let kept = |text| Keeping::parse(Given::Any(text));
+    assert_eq!(kept("memory"), Some(StateStore::Memory));
+    for file in ["./memory", "Memory", "state.redb"] {
+        assert_eq!(kept(file), Some(StateStore::File(file.into())));
+        assert_eq!(
+            Keeping::show(&kept(file).unwrap()),
+            Value::Text(file.to_owned())
+        );
+    }
+    assert_eq!(kept(""), None);
+    assert_eq!(
+        <Keeping as Unit<StateStore>>::parse(Given::Switch(true)),
+        None
+    );
+}

@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn code_comes_back_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("cache"), 1 << 20, Metrics::new()).unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), 1 << 20, Metrics::of_host()).unwrap();
         assert!(cache.get(&key(b"a")).is_none());
         cache.insert(&key(b"a"), &Artefact::compiled(vec![1, 2, 3]), None);
         assert!(cache.get(&key(b"b")).is_none());
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_manifest_without_end_is_not_kept_and_its_code_is() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&folder.path().join("cache"), 1 << 20, Metrics::new()).unwrap();
+        let cache = Cache::open(&folder.path().join("cache"), 1 << 20, Metrics::of_host()).unwrap();
         let length = usize::try_from(FACTS_BYTES_MAX).unwrap();
         let large = described(&"x".repeat(length));
         cache.insert(&key(b"a"), &Artefact::compiled(vec![1]), Some(large));
@@ -281,7 +281,7 @@ mod tests {
     fn what_has_no_room_at_all_is_not_kept() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("cache");
-        let cache = Cache::open(&folder, 10, Metrics::new()).unwrap();
+        let cache = Cache::open(&folder, 10, Metrics::of_host()).unwrap();
         cache.insert(&key(b"a"), &Artefact::compiled(vec![0; 100]), None);
         assert!(cache.get(&key(b"a")).is_none());
         assert_eq!(std::fs::read_dir(folder).unwrap().count(), 0);

@@ -7,6 +7,9 @@ mod connection;
 mod log;
 mod rooms;
 mod server;
+mod state;
+
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -36,6 +39,11 @@ impl State {
         if event.pushes >= self.limits.pushes_per_event_max {
             self.metrics.reached(Limit::PushesPerEventMax);
             return Err(limit(Limit::PushesPerEventMax));
+        }
+        let rate_max = self.limits.bytes_out_per_second_max;
+        if !event.hub.may_push(Instant::now(), rate_max) {
+            self.metrics.reached(Limit::BytesOutPerSecondMax);
+            return Err(limit(Limit::BytesOutPerSecondMax));
         }
         event.pushes += 1;
         Ok(event)

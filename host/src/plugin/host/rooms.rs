@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{check_data, check_event, room_name};
-use crate::config::Limit;
 use crate::hub::{Connection, JoinError, RoomName};
 use crate::plugin::bindings::wardroom::plugin::rooms::{BroadcastOptions, Host};
 use crate::plugin::bindings::wardroom::plugin::types::HostError;
@@ -14,12 +13,11 @@ impl Host for State {
     async fn join(&mut self, room: Option<String>) -> Result<(), HostError> {
         let event = self.event()?;
         let room = room_of(event, room.as_deref())?;
-        let rooms_max = self.limits.rooms_per_connection_max;
-        let joining = event.hub.join(connection(event)?, &room, rooms_max);
+        let joining = event.hub.join(connection(event)?, &room, &self.limits);
         let result = joining.await;
         result.map_err(|error| match error {
             JoinError::Closed => HostError::Closed,
-            JoinError::TooManyRooms => self.reached(Limit::RoomsPerConnectionMax),
+            JoinError::TooManyRooms(limit) => self.reached(limit),
         })
     }
 
@@ -72,7 +70,7 @@ impl Host for State {
 }
 
 /// The room that is meant: the one named, or the current path's.
-fn room_of(event: &Event, name: Option<&str>) -> Result<RoomName, HostError> {
+pub(super) fn room_of(event: &Event, name: Option<&str>) -> Result<RoomName, HostError> {
     match (name, event.message()) {
         (Some(name), _) => room_name(name),
         (None, Some(routed)) => room_name(routed.message.path()),

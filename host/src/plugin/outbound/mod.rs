@@ -39,7 +39,7 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Outbound {
     /// By the names of plugins.
-    grants: ArcSwap<BTreeMap<String, AllowList>>,
+    grants: Arc<ArcSwap<BTreeMap<String, AllowList>>>,
     names: Names,
     under_way: Arc<AtomicUsize>,
 }
@@ -50,8 +50,17 @@ impl Outbound {
     #[must_use]
     pub fn new(grants: BTreeMap<String, AllowList>, resolver: Option<Resolver>) -> Self {
         Self {
-            grants: ArcSwap::from_pointee(grants),
+            grants: Arc::new(ArcSwap::from_pointee(grants)),
             names: Names::new(resolver),
+            under_way: Arc::default(),
+        }
+    }
+
+    /// The same for the requests of one more tenant, which are counted by themselves.
+    pub(super) fn for_tenant(&self) -> Self {
+        Self {
+            grants: Arc::clone(&self.grants),
+            names: self.names.clone(),
             under_way: Arc::default(),
         }
     }

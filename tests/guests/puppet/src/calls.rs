@@ -10,7 +10,7 @@ use crate::wardroom::plugin::server::{
     self, ConnectionInfo, ConnectionPage, Coverage, Page, Scope,
 };
 use crate::wardroom::plugin::types::{HostError, Param, Push};
-use crate::{pairs, text};
+use crate::{kept, pairs, text};
 use serde_json::{Value, json};
 use std::cell::Cell;
 
@@ -69,11 +69,11 @@ pub fn run(word: &str, step: &Value) -> Option<Value> {
             json!("ok")
         }
         "events" => json!(EVENTS.get()),
-        _ => return None,
+        _ => return kept::run(word, step),
     })
 }
 
-fn optional(value: &Value) -> Option<String> {
+pub fn optional(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
@@ -81,7 +81,7 @@ fn code(value: &Value) -> Option<u16> {
     value.as_u64().map(|code| code as u16)
 }
 
-fn json_text(value: &Value) -> Option<String> {
+pub fn json_text(value: &Value) -> Option<String> {
     if value.is_null() {
         return None;
     }
@@ -97,7 +97,7 @@ fn json_text(value: &Value) -> Option<String> {
     Some(value.to_string())
 }
 
-fn parsed(json: &str) -> Value {
+pub fn parsed(json: &str) -> Value {
     serde_json::from_str(json).unwrap_or_else(|_| json!({ "no-json": json }))
 }
 
@@ -143,7 +143,7 @@ pub fn unit(result: Result<(), HostError>) -> Value {
     value(result.map(|()| json!("ok")))
 }
 
-fn value(result: Result<Value, HostError>) -> Value {
+pub fn value(result: Result<Value, HostError>) -> Value {
     result.unwrap_or_else(|error| match error {
         HostError::Invalid(why) => json!({ "invalid": why }),
         HostError::NotFound => json!({ "not-found": null }),

@@ -11,6 +11,7 @@ wit_bindgen::generate!({ path: "../../../wit", world: "plugin" });
 
 mod calls;
 mod faults;
+mod kept;
 mod script;
 mod web;
 

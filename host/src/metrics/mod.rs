@@ -1,14 +1,19 @@
-//! What a host counts. Each has a recorder of its own, so that two hosts in a process do not count together.
+//! What a host counts. Each has a recorder of its own, so that two hosts in a process do not count together; and so has
+//! each tenant of a host, so that nothing is left of one that is taken away.
 //!
 //! Who counts on the way of a message holds the counter: to find one by its labels costs more than the event.
 
+mod render;
+
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
-use crate::config::Limit;
+use crate::config::{Limit, TenantName};
+
+pub use render::render;
 
 /// Seconds: an event takes some ten microseconds, and is ended after some seconds.
 const SECONDS: [f64; 18] = [
@@ -59,15 +64,15 @@ pub const METRICS: [(&str, &str); 12] = [
     ),
 ];
 
-/// What a host counts. Cheap to clone; the clones count together.
+/// What is counted of a host or of one of its tenants. Cheap to clone; the clones count together.
 #[derive(Clone)]
 pub struct Metrics(Arc<Shared>);
 
 struct Shared {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
-    /// By [`Limit::index`].
-    limits: Vec<Counter>,
+    /// By [`Limit::index`]: from the first time that it is reached. A thousand tenants have not reached most of them.
+    limits: Vec<OnceLock<Counter>>,
     connections: Gauge,
     opened: Counter,
     rooms: Gauge,
@@ -103,51 +108,46 @@ pub struct PluginMetrics {
     idle: Gauge,
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Metrics {
-    /// A host that has done nothing yet.
+    /// Of a host that has done nothing yet.
     #[must_use]
-    pub fn new() -> Self {
-        // Refused for an empty list alone, and this is none.
-        let builder = PrometheusBuilder::new()
-            .set_buckets(&SECONDS)
-            .unwrap_or_default();
-        let recorder = builder.build_recorder();
-        for (name, meaning) in METRICS {
-            let meaning = meaning.into();
-            let name = KeyName::from_const_str(name);
-            // The exporter keeps one table of meanings, whatever the kind.
-            recorder.describe_counter(name, None, meaning);
-        }
-        let limits = Limit::ALL.map(|limit| {
-            let labels = vec![Label::new("limit", limit.key())];
-            counter(&recorder, "wardroom_limit_reached_total", labels)
+    pub fn of_host() -> Self {
+        let recorder = recorder(None);
+        let outboxes = gauge(&recorder, "wardroom_outboxes_bytes", vec![]);
+        let metrics = Self::new(Shared {
+            outboxes,
+            ..Shared::without_series(recorder)
         });
-        Self(Arc::new(Shared {
-            handle: recorder.handle(),
-            limits: limits.into(),
+        for limit in Limit::ALL.into_iter().filter(|limit| limit.is_of_host()) {
+            metrics.reached_times(limit, 0);
+        }
+        metrics
+    }
+
+    /// Of a tenant that has done nothing yet. All of it has the tenant's name as a label.
+    #[must_use]
+    pub fn of_tenant(tenant: &TenantName) -> Self {
+        let recorder = recorder(Some(tenant));
+        Self::new(Shared {
             connections: gauge(&recorder, "wardroom_connections", vec![]),
             opened: counter(&recorder, "wardroom_connections_opened_total", vec![]),
             rooms: gauge(&recorder, "wardroom_rooms", vec![]),
-            outboxes: gauge(&recorder, "wardroom_outboxes_bytes", vec![]),
             received: counter(&recorder, "wardroom_messages_received_total", vec![]),
             sent: counter(&recorder, "wardroom_messages_sent_total", vec![]),
             swaps: counter(&recorder, "wardroom_swaps_total", vec![]),
             refused: gauge(&recorder, "wardroom_plugins_refused", vec![]),
-            recorder,
-        }))
+            ..Shared::without_series(recorder)
+        })
     }
-}
 
-impl Metrics {
-    /// Everything, as Prometheus reads it. The host says first what is counted by looking.
+    fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// All of it, as Prometheus reads it; [`render`] puts several together. The host says first what is counted by
+    /// looking.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn text(&self) -> String {
         self.0.handle.render()
     }
 
@@ -159,8 +159,15 @@ impl Metrics {
 
     /// A limit was reached.
     pub fn reached(&self, limit: Limit) {
-        if let Some(counter) = self.0.limits.get(limit.index()) {
-            counter.increment(1);
+        self.reached_times(limit, 1);
+    }
+
+    fn reached_times(&self, limit: Limit, times: u64) {
+        if let Some(series) = self.0.limits.get(limit.index()) {
+            let labels = || vec![Label::new("limit", limit.key())];
+            let recorder = &self.0.recorder;
+            let new = || counter(recorder, "wardroom_limit_reached_total", labels());
+            series.get_or_init(new).increment(times);
         }
     }
 
@@ -185,9 +192,13 @@ impl Metrics {
         self.0.refused.set(refused as f64);
     }
 
-    /// What there is right now.
-    pub fn hold(&self, connections: usize, rooms: usize, outboxes_bytes: usize) {
-        self.0.outboxes.set(outboxes_bytes as f64);
+    /// How much waits for all connections of the host right now.
+    pub fn hold_outboxes(&self, bytes: usize) {
+        self.0.outboxes.set(bytes as f64);
+    }
+
+    /// What a tenant has right now.
+    pub fn hold(&self, connections: usize, rooms: usize) {
         self.0.connections.set(connections as f64);
         self.0.rooms.set(rooms as f64);
     }
@@ -267,6 +278,42 @@ impl PluginMetrics {
     }
 }
 
+impl Shared {
+    /// What others count is not counted here.
+    fn without_series(recorder: PrometheusRecorder) -> Self {
+        Self {
+            handle: recorder.handle(),
+            recorder,
+            limits: Limit::ALL.iter().map(|_| OnceLock::new()).collect(),
+            connections: Gauge::noop(),
+            opened: Counter::noop(),
+            rooms: Gauge::noop(),
+            outboxes: Gauge::noop(),
+            received: Counter::noop(),
+            sent: Counter::noop(),
+            swaps: Counter::noop(),
+            refused: Gauge::noop(),
+        }
+    }
+}
+
+fn recorder(tenant: Option<&TenantName>) -> PrometheusRecorder {
+    // Refused for an empty list alone, and this is none.
+    let mut builder = PrometheusBuilder::new()
+        .set_buckets(&SECONDS)
+        .unwrap_or_default();
+    if let Some(tenant) = tenant {
+        builder = builder.add_global_label("tenant", tenant.as_str());
+    }
+    let recorder = builder.build_recorder();
+    for (name, meaning) in METRICS {
+        let name = KeyName::from_const_str(name);
+        // The exporter keeps one table of meanings, whatever the kind.
+        recorder.describe_counter(name, None, meaning.into());
+    }
+    recorder
+}
+
 fn counter(recorder: &PrometheusRecorder, name: &'static str, labels: Vec<Label>) -> Counter {
     recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
 }
@@ -297,58 +344,4 @@ impl fmt::Debug for PluginMetrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_limit_has_its_series_from_the_start() {
-        let metrics = Metrics::new();
-        metrics.reached(Limit::OutboxBytesMax);
-        let text = metrics.render();
-        for limit in Limit::ALL {
-            let count = u32::from(limit == Limit::OutboxBytesMax);
-            let line = format!(
-                "wardroom_limit_reached_total{{limit=\"{}\"}} {count}\n",
-                limit.key()
-            );
-            assert!(text.contains(&line), "no {line} in\n{text}");
-        }
-    }
-
-    #[test]
-    fn every_name_is_said_with_its_meaning() {
-        let metrics = Metrics::new();
-        let plugin = metrics.plugin("chat", ["join"]);
-        plugin.route(0).record(0.003);
-        plugin.failed(Failure::Trap);
-        plugin.hold(1, 2);
-        let text = metrics.render();
-        for (name, meaning) in METRICS {
-            assert!(
-                text.contains(&format!("# HELP {name} {meaning}\n")),
-                "{name} in\n{text}"
-            );
-        }
-        assert!(
-            text.contains(
-                "wardroom_event_seconds_bucket{plugin=\"chat\",event=\"join\",le=\"0.005\"} 1\n"
-            ),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn two_hosts_count_apart() {
-        let (one, other) = (Metrics::new(), Metrics::new());
-        one.opened();
-        assert!(
-            one.render()
-                .contains("wardroom_connections_opened_total 1\n")
-        );
-        assert!(
-            other
-                .render()
-                .contains("wardroom_connections_opened_total 0\n")
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,370 @@
+//! What plugins keep: JSON values by key, of a tenant, of one of its rooms, or of a plugin's own.
+//!
+//! Owns the values and where they are kept; knows neither connections nor plugins, and believes those who ask that keys
+//! and values are what they may be. `plugin` asks for guests, through the tenant's [`Values`]; `tenant` says when a room
+//! has ended. The time is passed in with each question.
+//!
+//! Reads and writes of memory and file are the same (`map`) over two sorted maps of bytes. What is done to one value
+//! is a pure function of what was there (`change`), for whatever else may keep values one day and has to try again.
+
+mod change;
+mod entry;
+mod file;
+mod map;
+mod memory;
+mod rooms;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+pub use entry::{Entry, Time};
+
+use crate::config::Limit;
+use change::{Change, CompareAndSet, Delete, Increment, Set};
+use entry::Prefix;
+use file::File;
+use map::{Lasting, Place};
+use memory::Memory;
+use rooms::Rooms;
+
+/// Where a host keeps values.
+#[derive(Clone, Debug, Default)]
+pub enum Store {
+    /// In memory, for as long as the host runs.
+    #[default]
+    Memory,
+    /// In a file, which is made when it is not there.
+    File(StoreFile),
+}
+
+/// An open file of values.
+#[derive(Clone, Debug)]
+pub struct StoreFile(Arc<File>);
+
+/// The file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot keep state in {}: {source}", file.display())]
+pub struct StoreError {
+    file: PathBuf,
+    source: redb::Error,
+}
+
+impl Store {
+    /// Opens a file, or makes it. After a host was killed, that takes as long as reading it.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no such file, or another host has it open.
+    pub fn open(file: &Path) -> Result<Self, StoreError> {
+        File::open(file).map(|file| Self::File(StoreFile(Arc::new(file))))
+    }
+
+    /// The values of one tenant. In memory, they are as many as are asked for: the tenant keeps its own.
+    ///
+    /// # Errors
+    /// [`StateError::Unavailable`], when a file cannot be read.
+    pub fn tenant(&self, name: &str) -> Result<Values, StateError> {
+        let rooms = Arc::<Rooms>::default();
+        let kept = match self {
+            Self::Memory => Backend::Memory(RwLock::default()),
+            Self::File(StoreFile(file)) => {
+                let mut met = |room: &str| rooms.count(room, 1);
+                file.read_here(|reading| map::rooms(reading, name, &mut met))?;
+                Backend::File(Arc::clone(file))
+            }
+        };
+        Ok(Values(Arc::new(Tenant {
+            name: name.to_owned(),
+            rooms,
+            kept,
+        })))
+    }
+}
+
+/// The values of one tenant. Cheap to clone; a handle to them is the only way to reach them.
+#[derive(Clone, Debug)]
+pub struct Values(Arc<Tenant>);
+
+#[derive(Debug)]
+struct Tenant {
+    name: String,
+    rooms: Arc<Rooms>,
+    kept: Backend,
+}
+
+#[derive(Debug)]
+enum Backend {
+    /// Never locked for longer than one operation.
+    Memory(RwLock<Memory>),
+    File(Arc<File>),
+}
+
+/// Whose value it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Owner {
+    /// The tenant's.
+    Tenant,
+    /// A plugin's, by its name.
+    Plugin(String),
+    /// A room's, by its name.
+    Room(String),
+}
+
+/// How much a tenant may keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Quota {
+    /// Keys.
+    pub keys_max: usize,
+    /// Bytes of keys and values, and for each key the name of its room or plugin.
+    pub bytes_max: usize,
+}
+
+/// What came of a comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// The value was set, and has this version.
+    Written(u64),
+    /// Nothing has changed: there is another version, or no value.
+    Conflict(Option<u64>),
+}
+
+/// Some of the keys that begin alike, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyPage {
+    /// How many there are in all.
+    pub total: usize,
+    /// Those that were asked for.
+    pub keys: Vec<String>,
+}
+
+/// Why a question is not answered. But for the last, nothing has changed then.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Only whole numbers are added to.
+    #[error("the value is no whole number of 64 bits")]
+    NoInteger,
+    /// The sum is too large, or too small.
+    #[error("the sum has more than 64 bits")]
+    Overflow,
+    /// The tenant has as much as it may.
+    #[error("{}", .0.key())]
+    Limit(Limit),
+    /// What keeps the values fails; the text is for the log. A change may have been made or not.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Values {
+    /// A value; `None` when it was not set, was deleted, or is over.
+    ///
+    /// # Errors
+    /// [`StateError::Unavailable`].
+    pub async fn get(
+        &self,
+        owner: &Owner,
+        key: &str,
+        now: Time,
+    ) -> Result<Option<Entry>, StateError> {
+        let place = Place::of(&self.0.name, owner, key);
+        match &self.0.kept {
+            Backend::Memory(memory) => map::get(&*memory.read(), &place, now),
+            Backend::File(file) => {
+                self.settled(file, owner).await?;
+                file.read(move |reading| map::get(reading, &place, now))
+                    .await
+            }
+        }
+    }
+
+    /// The keys of an owner that begin with `prefix`: those behind `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StateError::Unavailable`].
+    pub async fn keys(
+        &self,
+        owner: &Owner,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Result<KeyPage, StateError> {
+        let of = Prefix::of(&self.0.name, owner);
+        match &self.0.kept {
+            Backend::Memory(memory) => map::keys(&*memory.read(), &of, prefix, after, limit, now),
+            Backend::File(file) => {
+                self.settled(file, owner).await?;
+                let (prefix, after) = (prefix.to_owned(), after.map(ToOwned::to_owned));
+                let read = move |reading: &file::Reading| {
+                    map::keys(reading, &of, &prefix, after.as_deref(), limit, now)
+                };
+                file.read(read).await
+            }
+        }
+    }
+
+    /// Sets a value, and answers its version. It is over after `ttl`, if that is given.
+    ///
+    /// # Errors
+    /// [`StateError::Limit`] and [`StateError::Unavailable`].
+    pub async fn set(
+        &self,
+        owner: &Owner,
+        key: &str,
+        value: String,
+        ttl: Option<Duration>,
+        quota: Quota,
+        now: Time,
+    ) -> Result<u64, StateError> {
+        self.change(owner, key, Set { value, ttl }, quota, now)
+            .await
+    }
+
+    /// Removes a value; false when there was none.
+    ///
+    /// # Errors
+    /// [`StateError::Unavailable`].
+    pub async fn delete(&self, owner: &Owner, key: &str, now: Time) -> Result<bool, StateError> {
+        // What is removed needs none.
+        let quota = Quota {
+            keys_max: 0,
+            bytes_max: 0,
+        };
+        self.change(owner, key, Delete, quota, now).await
+    }
+
+    /// Adds to a whole number, and answers the sum. What is not there counts as 0, and is over after `ttl`.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn increment(
+        &self,
+        owner: &Owner,
+        key: &str,
+        by: i64,
+        ttl: Option<Duration>,
+        quota: Quota,
+        now: Time,
+    ) -> Result<i64, StateError> {
+        self.change(owner, key, Increment { by, ttl }, quota, now)
+            .await
+    }
+
+    /// Sets a value if it has the version that is expected, or is not there if none is.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "those of `set`, and the version; a type for them would have one use"
+    )]
+    pub async fn compare_and_set(
+        &self,
+        owner: &Owner,
+        key: &str,
+        expected: Option<u64>,
+        value: String,
+        ttl: Option<Duration>,
+        quota: Quota,
+        now: Time,
+    ) -> Result<Compared, StateError> {
+        let set = Set { value, ttl };
+        let change = CompareAndSet { expected, set };
+        self.change(owner, key, change, quota, now).await
+    }
+
+    async fn change<C: Change>(
+        &self,
+        owner: &Owner,
+        key: &str,
+        change: C,
+        quota: Quota,
+        now: Time,
+    ) -> Result<C::Answer, StateError> {
+        let place = Place::of(&self.0.name, owner, key);
+        let room = match owner {
+            Owner::Room(room) => Some(room.clone()),
+            Owner::Tenant | Owner::Plugin(_) => None,
+        };
+        let rooms = Arc::clone(&self.0.rooms);
+        let count = move |lasting: Lasting| {
+            if let Some(room) = room {
+                rooms.count(&room, lasting);
+            }
+        };
+        match &self.0.kept {
+            Backend::Memory(memory) => {
+                let mut memory = memory.write();
+                let (answer, lasting) = map::change(&mut *memory, &place, &change, quota, now)?;
+                // Under the lock, or a room's end could come in between.
+                count(lasting);
+                Ok(answer)
+            }
+            Backend::File(file) => {
+                let written = file.write(file.place().await, move |writing| {
+                    // A refusal is an answer: only a file that fails ends the others' transaction.
+                    let (answer, lasting) = match map::change(writing, &place, &change, quota, now)
+                    {
+                        Err(StateError::Unavailable(why)) => {
+                            return Err(StateError::Unavailable(why));
+                        }
+                        Err(refused) => (Err(refused), 0),
+                        Ok((answer, lasting)) => (Ok(answer), lasting),
+                    };
+                    Ok((answer, Box::new(move || count(lasting))))
+                });
+                written.await?
+            }
+        }
+    }
+
+    /// The room has no members any more: its values go, but for those with a time to live. Returns at once; who asks
+    /// after that does not see them.
+    pub fn end_room(&self, room: &str) {
+        let Some(going) = self.0.rooms.begin(room) else {
+            return;
+        };
+        let owner = Prefix::of(&self.0.name, &Owner::Room(room.to_owned()));
+        match &self.0.kept {
+            Backend::Memory(memory) => {
+                let mut memory = memory.write();
+                // It cannot fail: it is memory.
+                let _ = map::purge(&mut *memory, &owner);
+                going.done();
+            }
+            // As many as there are rooms with values, which have a limit.
+            Backend::File(file) => file.begin(move |writing| {
+                map::purge(writing, &owner)?;
+                Ok(Box::new(move || going.done()))
+            }),
+        }
+    }
+
+    /// Takes away what is over, and says which rooms have values and no members, and for so long that nobody is
+    /// expected any more: these are to be [ended](Self::end_room). For housekeeping, every few seconds.
+    pub fn sweep(&self, now: Time, has_members: impl Fn(&str) -> bool) -> Vec<String> {
+        match &self.0.kept {
+            // It cannot fail: it is memory.
+            Backend::Memory(memory) => drop(map::expire(&mut *memory.write(), now)),
+            Backend::File(file) => file.begin(move |writing| {
+                map::expire(writing, now)?;
+                Ok(Box::new(|| {}))
+            }),
+        }
+        self.0.rooms.abandoned(now, has_members)
+    }
+
+    /// Waits until the end of a room can be read. Nothing else that is read waits for a writer.
+    async fn settled(&self, file: &File, owner: &Owner) -> Result<(), StateError> {
+        match owner {
+            Owner::Room(room) if self.0.rooms.is_going(room) => {
+                let place = file.place().await;
+                file.write(place, |_| Ok(((), Box::new(|| {})))).await
+            }
+            Owner::Tenant | Owner::Plugin(_) | Owner::Room(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Which rooms of a tenant have values that go with them. Written by whoever keeps the values, once they are kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Time;
+use super::map::Lasting;
+
+/// How long the values of a room without members stay, when it did not have any when they were set: as long as a
+/// connection may take to open whose connect handlers set them. Also how long they stay after a host was killed.
+pub(super) const EMPTY_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default)]
+pub(super) struct Rooms(Mutex<Marks>);
+
+#[derive(Debug, Default)]
+struct Marks {
+    /// How many such values a room has; it is not here when it has none, so there are no more than there are values.
+    lasting: BTreeMap<String, usize>,
+    /// Those of them that have no members, and since when that is known.
+    empty: BTreeMap<String, Time>,
+    /// Those whose values are being taken away, and how many times over.
+    going: BTreeMap<String, usize>,
+}
+
+impl Rooms {
+    /// A room has so many more, or fewer.
+    pub(super) fn count(&self, room: &str, lasting: Lasting) {
+        if lasting == 0 {
+            return;
+        }
+        let mut marks = self.0.lock();
+        let count = marks.lasting.entry(room.to_owned()).or_default();
+        *count = count.saturating_add_signed(lasting);
+        if *count == 0 {
+            marks.lasting.remove(room);
+        }
+    }
+
+    /// Whether what is kept may still show values that are gone.
+    pub(super) fn is_going(&self, room: &str) -> bool {
+        self.0.lock().going.contains_key(room)
+    }
+
+    /// Begins to take away a room's values; `None` when it has none.
+    pub(super) fn begin(self: &Arc<Self>, room: &str) -> Option<Going> {
+        let mut marks = self.0.lock();
+        if !marks.lasting.contains_key(room) {
+            return None;
+        }
+        *marks.going.entry(room.to_owned()).or_default() += 1;
+        Some(Going {
+            rooms: Arc::clone(self),
+            room: room.to_owned(),
+        })
+    }
+
+    /// Those whose values have waited for members for long enough. To be asked every few seconds.
+    pub(super) fn abandoned(&self, now: Time, has_members: impl Fn(&str) -> bool) -> Vec<String> {
+        let rooms: Vec<_> = self.0.lock().lasting.keys().cloned().collect();
+        // Without the lock: who says that a room has ended holds one of the hub's, and then takes this one.
+        let empty: Vec<_> = rooms
+            .into_iter()
+            .filter(|room| !has_members(room))
+            .collect();
+        let mut marks = self.0.lock();
+        let empty = empty.into_iter().map(|room| {
+            let since = marks.empty.get(&room).copied().unwrap_or(now);
+            (room, since)
+        });
+        let empty: BTreeMap<_, _> = empty.collect();
+        let due = empty
+            .iter()
+            .filter(|(_, since)| since.after(EMPTY_MAX) <= now);
+        let due = due.map(|(room, _)| room.clone()).collect();
+        marks.empty = empty;
+        due
+    }
+}
+
+/// A room whose values are being taken away. Dropped when they are, or when that has failed.
+#[derive(Debug)]
+pub(super) struct Going {
+    rooms: Arc<Rooms>,
+    room: String,
+}
+
+impl Going {
+    /// It has none any more.
+    pub(super) fn done(self) {
+        self.rooms.0.lock().lasting.remove(&self.room);
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        let mut marks = self.rooms.0.lock();
+        if let Some(times) = marks.going.get_mut(&self.room) {
+            *times -= 1;
+            if *times == 0 {
+                marks.going.remove(&self.room);
+            }
+        }
+    }
+}
