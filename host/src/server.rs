@@ -127,8 +127,8 @@ impl Host {
     pub fn new(config: Config, bus: Arc<dyn Bus>) -> Result<Self, ServerError> {
         config.validate()?;
         let metrics = Metrics::of_host();
-        let outbound = Outbound::new(config.http.clone(), config.resolver.clone());
-        let engine = set_up_engine(&config, metrics.clone())?.reaching(Arc::new(outbound));
+        let outbound = Outbound::new(config.resolver.clone());
+        let engine = set_up_engine(&config, metrics.clone())?.reaching(outbound);
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
         let exchange = Exchange::new(&config.node, bus, Arc::clone(&backlog));
         let store = match &config.state {

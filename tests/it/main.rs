@@ -28,6 +28,7 @@ mod mutants;
 mod outbound;
 mod outbound_limits;
 mod outbox;
+mod plugin_config;
 mod program;
 mod quarantine;
 mod refused;

@@ -18,7 +18,8 @@ pub(crate) fn puppet() -> Plugin {
 /// Grants the puppet these.
 pub(crate) fn grant(config: &mut Config, hosts: &[&str], networks: &[&str]) {
     let list = AllowList::new(hosts.iter().copied(), networks.iter().copied()).unwrap();
-    config.http.insert("puppet".to_owned(), list);
+    let puppet = config.plugin.entry("puppet".parse().unwrap());
+    puppet.or_default().http = list;
 }
 
 /// A host whose puppet may send requests there.
@@ -311,7 +312,8 @@ async fn the_example_posts_and_replies() {
     let web = Web::start().await.unwrap();
     let server = TestServer::start(&[Plugin::built("webhook")], |config| {
         let list = AllowList::new([web.url().as_str()], []).unwrap();
-        config.http.insert("webhook".to_owned(), list);
+        let webhook = config.plugin.entry("webhook".parse().unwrap());
+        webhook.or_default().http = list;
     })
     .unwrap();
     let mut client = server.connect("A").await.unwrap();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use wardroom::Limit;
-use wardroom::config::Resolver;
+use wardroom::config::{Resolver, TenantConfig};
 use wardroom_tests::{TestServer, WAIT, Web};
 
 #[tokio::test]
@@ -78,6 +78,40 @@ async fn http_in_flight_max() {
     }
     assert_eq!(server.reached(Limit::HttpInFlightMax), 1);
     web.has_open(0).await.unwrap();
+}
+
+#[tokio::test]
+async fn those_under_way_are_counted_for_each_tenant() {
+    let web = Web::start().await.unwrap();
+    let server = TestServer::start(&[puppet()], |config| {
+        grant(config, &[&web.url()], &[]);
+        config.limits.http_in_flight_max = 1;
+        config.limits.http_timeout = WAIT * 2;
+        config.limits.event_wall_max = WAIT * 2;
+        let tenant = config.mounted().into_values().next().unwrap();
+        for name in ["acme", "umbra"] {
+            let path = format!("/{name}");
+            let tenant = TenantConfig {
+                path,
+                ..tenant.clone()
+            };
+            config.tenants.insert(name.parse().unwrap(), tenant);
+        }
+    })
+    .unwrap();
+    let connect = async |path| server.connect_at(path, path, &[]).await.unwrap().unwrap();
+    let script = json!([["http", { "authority": web.authority(), "path": "/slow" }]]);
+    let message = json!({ "event": "do", "path": "/do", "data": script, "id": 1 }).to_string();
+    let mut waiting = connect("/acme").await;
+    waiting.send(message).await.unwrap();
+    web.has_open(1).await.unwrap();
+    let request = json!({ "authority": web.authority() });
+    let same = send(&mut connect("/acme").await, request.clone()).await;
+    assert_eq!(error(&same), "ConnectionLimitReached");
+    let other = send(&mut connect("/umbra").await, request).await;
+    assert_eq!(other["status"], 200, "{other}");
+    drop(web);
+    waiting.receive_json().await.unwrap();
 }
 
 #[tokio::test]

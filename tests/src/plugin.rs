@@ -157,6 +157,7 @@ impl Plugin {
             "connection",
             "server",
             "state",
+            "config",
             "log",
             "types",
         ];

@@ -7,8 +7,11 @@ use serde_json::{Map, Value as Json};
 
 use super::fault::Origin;
 use super::key::LIMITS;
+use super::plugin::{self, CONFIG};
 use super::tenant::TENANTS;
-use super::{Config, Key, TenantKey, Value};
+use super::{
+    Config, Key, PluginConfig, PluginKey, PluginName, TenantKey, TenantName, Value, value,
+};
 
 /// A checked configuration that knows where each of its values comes from.
 #[derive(Clone, Debug)]
@@ -43,8 +46,8 @@ impl Effective {
                 text.push_str(&format!("\n[{}]\n", entry.table));
                 table.clone_from(&entry.table);
             }
-            let Entry { name, value, .. } = &entry;
-            match value.to_toml() {
+            let name = value::name(&entry.name);
+            match entry.value.to_toml() {
                 Some(value) => text.push_str(&format!("{name} = {value}")),
                 None => text.push_str(&format!("# {name} is not set")),
             }
@@ -98,6 +101,7 @@ impl Effective {
             self.entry(table, name, value, differs)
         });
         let mut entries: Vec<_> = host.collect();
+        entries.extend(self.entries_of(None, &self.config.plugin));
         for (tenant, config) in &self.config.tenants {
             for key in TenantKey::all() {
                 let (inner, name) = match key {
@@ -115,8 +119,34 @@ impl Effective {
                     entries.push(self.entry(table, name, value, true));
                 }
             }
+            entries.extend(self.entries_of(Some(tenant), &config.plugin));
         }
         entries
+    }
+
+    /// What there is to be said of a tenant's plugins.
+    fn entries_of(
+        &self,
+        tenant: Option<&TenantName>,
+        plugins: &BTreeMap<PluginName, PluginConfig>,
+    ) -> Vec<Entry> {
+        let entries = plugins.iter().flat_map(|(plugin, given)| {
+            let table = plugin::table_of(tenant, plugin.as_str());
+            let config = format!("{table}.{CONFIG}");
+            let keys = PluginKey::ALL.into_iter();
+            let keys = keys.map(move |key| (table.clone(), key.to_string(), key.get(given)));
+            let values = given.config.iter();
+            let values = values.map(move |(name, setting)| {
+                (
+                    config.clone(),
+                    name.clone(),
+                    Value::Setting(setting.clone()),
+                )
+            });
+            keys.chain(values)
+        });
+        let entries = entries.map(|(table, name, value)| self.entry(table, name, value, true));
+        entries.collect()
     }
 
     fn entry(&self, table: String, name: String, value: Value, differs: bool) -> Entry {

@@ -1,5 +1,8 @@
 //! The file: TOML, each value with the line on which it stands.
 
+mod plugin;
+
+use std::ffi::OsString;
 use std::path::Path;
 
 use toml::Spanned;
@@ -7,6 +10,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::fault::Origin;
 use super::key::{LIMITS, nearest};
+use super::plugin::PLUGIN;
 use super::sources::Reading;
 use super::tenant::TENANTS;
 use super::unit::Given;
@@ -17,11 +21,18 @@ pub(super) struct File<'a> {
     file: &'a Path,
     text: &'a str,
     table: DeTable<'a>,
+    /// Which may have secrets that the file names.
+    environment: &'a [(OsString, OsString)],
 }
 
 impl<'a> File<'a> {
     /// Reads the text of a file.
-    pub(super) fn parse(file: &'a Path, text: &'a str, reading: &mut Reading) -> Self {
+    pub(super) fn parse(
+        file: &'a Path,
+        text: &'a str,
+        environment: &'a [(OsString, OsString)],
+        reading: &mut Reading,
+    ) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
         let is_whole = errors.is_empty();
         let parsed = Self {
@@ -33,6 +44,7 @@ impl<'a> File<'a> {
             } else {
                 DeTable::new()
             },
+            environment,
         };
         for error in &errors {
             // Not the whole of what the parser says: it quotes the line, and that may have a secret in it.
@@ -47,7 +59,7 @@ impl<'a> File<'a> {
         let known = Vec::from_iter(Key::all().map(|key| (key.to_string(), key)));
         self.table(
             "",
-            &[LIMITS, TENANTS],
+            &[LIMITS, PLUGIN, TENANTS],
             &self.table,
             &known,
             reading,
@@ -58,22 +70,18 @@ impl<'a> File<'a> {
                 }
             },
         );
+        self.read_plugins(None, &self.table, reading);
     }
 
     /// Takes over the tenants.
     pub(super) fn read_tenants(&self, reading: &mut Reading) {
-        let mut entries = self.table.iter();
-        let Some((name, tenants)) = entries.find(|(name, _)| name.get_ref() == TENANTS) else {
-            return;
-        };
-        let Some(tenants) = tenants.get_ref().as_table() else {
-            let origin = self.origin_of(name);
-            return not_a_table(TENANTS, tenants, origin, reading);
-        };
-        for (name, tenant) in tenants {
+        for (name, tenant) in tables_in(&self.table, TENANTS) {
             let origin = self.origin_of(name);
             let whole = format!("{TENANTS}.{}", name.get_ref());
-            match (name.get_ref().parse(), tenant.get_ref().as_table()) {
+            match (
+                name.get_ref().parse::<TenantName>(),
+                tenant.get_ref().as_table(),
+            ) {
                 (Ok(name), Some(table)) => self.read_tenant(&name, table, reading),
                 (Err(error), _) => {
                     reading.fault(Some(whole), Some(origin), error.to_string());
@@ -94,7 +102,7 @@ impl<'a> File<'a> {
         let known = Vec::from_iter(keys.map(|key| (key.of(name), key)));
         self.table(
             &prefix,
-            &[LIMITS],
+            &[LIMITS, PLUGIN],
             table,
             &known,
             reading,
@@ -103,9 +111,11 @@ impl<'a> File<'a> {
                 key.resolve(reading.tenant(name), folder);
             },
         );
+        self.read_plugins(Some(name), table, reading);
     }
 
-    /// Hands the keys of a table to `take`, and those of its table of limits.
+    /// Hands the keys of a table to `take`, and those of its table of limits, if it may have one. Its other `tables` are
+    /// left to who knows them.
     fn table<K: Copy>(
         &self,
         prefix: &str,
@@ -115,21 +125,20 @@ impl<'a> File<'a> {
         reading: &mut Reading,
         take: &mut dyn FnMut(&mut Reading, K, Given<'_>, Origin),
     ) {
-        let limits = format!("{prefix}{LIMITS}");
         for (name, value) in table {
             let origin = self.origin_of(name);
+            let inner = tables.iter().find(|table| **table == name.get_ref());
             let name = format!("{prefix}{}", name.get_ref());
             let key = known.iter().find(|(known, _)| *known == name);
             if let Some((_, key)) = key {
                 given(value, |given| take(reading, *key, given, origin));
-            } else if name == TENANTS {
-                // Their turn comes when all else is known.
-            } else if name == limits {
+            } else if let Some(inner) = inner {
                 match value.get_ref().as_table() {
-                    Some(table) => {
-                        let prefix = format!("{limits}.");
+                    Some(table) if *inner == LIMITS => {
+                        let prefix = format!("{name}.");
                         self.table(&prefix, &[], table, known, reading, take);
                     }
+                    Some(_) => {}
                     None => not_a_table(&name, value, origin, reading),
                 }
             } else {
@@ -166,6 +175,17 @@ impl<'a> File<'a> {
             line,
         }
     }
+}
+
+/// What is in a table of this name; if it is none, that has been said.
+fn tables_in<'t, 'a>(
+    table: &'t DeTable<'a>,
+    name: &str,
+) -> impl Iterator<Item = (&'t Spanned<DeString<'a>>, &'t Spanned<DeValue<'a>>)> {
+    let mut entries = table.iter();
+    let found = entries.find(|(known, _)| known.get_ref() == name);
+    let inner = found.and_then(|(_, inner)| inner.get_ref().as_table());
+    inner.into_iter().flat_map(DeTable::iter)
 }
 
 fn not_a_table(name: &str, value: &Spanned<DeValue<'_>>, origin: Origin, reading: &mut Reading) {

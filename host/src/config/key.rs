@@ -34,10 +34,10 @@ macro_rules! keys {
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
-                // Which program compiles is not said in a file, nor is, so far, what plugins are granted; and tenants
-                // have keys of their own.
+                // Which program compiles and who looks up names is not said in a file; plugins and tenants have keys
+                // of their own.
                 let Config {
-                    $($field,)+ compiler: _, http: _, resolver: _, limits, tenants: _
+                    $($field,)+ compiler: _, resolver: _, limits, plugin: _, tenants: _
                 } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+

@@ -2,9 +2,10 @@
 //! never checks it again.
 //!
 //! [`Sources`] reads it: flags over environment over file over defaults, one mechanism for all of them. Each key is
-//! declared once, the limits in `limits.rs` and the others in `key.rs`, and everything else is derived from that: its
-//! name in a file, its variable, what it may hold, how it is shown. Nothing here starts anything or touches the process:
-//! the environment is passed in as a value, the one thing that is read is the file.
+//! declared once, the limits in `limits.rs`, those of a tenant in `tenant.rs`, those of a plugin in `plugin.rs`, and the
+//! others in `key.rs`, and everything else is derived from that: its name in a file, its variable, what it may hold, how
+//! it is shown. Nothing here starts anything or touches the process: the environment is passed in as a value, all that
+//! is read is the file, and those files that it names for secrets.
 
 mod allow_list;
 mod effective;
@@ -14,7 +15,10 @@ mod file;
 mod key;
 mod limits;
 mod network;
+mod plugin;
 mod resolver;
+mod setting;
+mod sha256;
 mod sources;
 mod tenant;
 #[cfg(test)]
@@ -33,7 +37,10 @@ pub use fault::{ConfigError, Fault, Origin};
 pub use key::Key;
 pub use limits::{Limit, Limits};
 pub use network::{Network, NetworkError};
+pub use plugin::{InvalidPluginName, PluginConfig, PluginKey, PluginName};
 pub use resolver::Resolver;
+pub use setting::Setting;
+pub use sha256::{InvalidSha256, Sha256};
 pub use sources::{ConfigFile, Flags, Sources};
 pub use tenant::{InvalidTenantName, TenantConfig, TenantKey, TenantName};
 pub use value::{Secret, Value};
@@ -76,9 +83,7 @@ pub struct Config {
     /// version. `None` compiles in this process, where neither time nor memory of a compilation is limited. No file
     /// names it.
     pub compiler: Option<PathBuf>,
-    /// Where plugins may send HTTP requests, by their names; others may send none. No file names it.
-    pub http: BTreeMap<String, AllowList>,
-    /// Who finds the addresses of the hosts of those requests; `None` is the system. No file names it.
+    /// Who finds the addresses of the hosts to which plugins send HTTP requests; `None` is the system. No file names it.
     pub resolver: Option<Resolver>,
     /// Whether the folder of plugins is watched, and what changes in it becomes live.
     pub watch: bool,
@@ -92,8 +97,10 @@ pub struct Config {
     pub drain: Duration,
     /// What may be used of everything: by the host, and by each tenant that says nothing else.
     pub limits: Limits,
-    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins` and `limits` from
-    /// here: see [`Self::mounted`].
+    /// What the plugins are given, by their names.
+    pub plugin: BTreeMap<PluginName, PluginConfig>,
+    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins`, `limits` and `plugin`
+    /// from here: see [`Self::mounted`].
     pub tenants: BTreeMap<TenantName, TenantConfig>,
 }
 
@@ -117,7 +124,6 @@ impl Default for Config {
             cache: None,
             state: StateStore::Memory,
             compiler: None,
-            http: BTreeMap::new(),
             resolver: None,
             watch: true,
             node: "wardroom".to_owned(),
@@ -125,6 +131,7 @@ impl Default for Config {
             heartbeat_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
             limits: Limits::default(),
+            plugin: BTreeMap::new(),
             tenants: BTreeMap::new(),
         }
     }
@@ -174,6 +181,7 @@ impl Config {
             hosts: vec![],
             cpu_share: tenant::CPU_SHARE,
             limits: self.limits.clone(),
+            plugin: self.plugin.clone(),
         };
         BTreeMap::from([(TenantName::default(), tenant)])
     }
@@ -222,6 +230,7 @@ impl Config {
             check(key, is_short, "must be at most \"8760h\", a year");
         }
         self.limits.validate(&mut faults);
+        plugin::validate(None, &self.plugin, &mut faults);
         for (name, tenant) in &self.tenants {
             tenant.validate(name, &self.limits, &mut faults);
         }

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 use super::fault::{ConfigError, Fault, Origin};
 use super::file::File;
 use super::unit::Given;
-use super::{Config, Effective, Key, TenantConfig, TenantKey, TenantName, environment};
+use super::{
+    Config, Effective, Key, PluginConfig, PluginName, TenantConfig, TenantKey, TenantName,
+    environment, plugin,
+};
 
 /// The file that is looked for when none is named.
 const DEFAULT_FILE: &str = "wardroom.toml";
@@ -33,7 +36,7 @@ const DEFAULT_FILE: &str = "wardroom.toml";
 pub struct Sources {
     /// The file, and whether it has to be there.
     pub file: ConfigFile,
-    /// The whole environment: variables that are not meant for us are left alone.
+    /// The whole environment: variables that are neither meant for us nor named by the file are left alone.
     pub environment: Vec<(OsString, OsString)>,
     /// What the command line says.
     pub flags: Flags,
@@ -71,7 +74,8 @@ impl Sources {
         let mut reading = Reading::default();
         let (file, text) = self.read_file(&mut reading);
         let parsed = file.as_deref().zip(text.as_deref());
-        let parsed = parsed.map(|(file, text)| File::parse(file, text, &mut reading));
+        let parsed =
+            parsed.map(|(file, text)| File::parse(file, text, &self.environment, &mut reading));
         if let Some(parsed) = &parsed {
             parsed.read_host(&mut reading);
         }
@@ -188,7 +192,21 @@ impl Reading {
         tenant.or_insert_with(|| TenantConfig::unread(name, limits))
     }
 
-    fn note(&mut self, key: String, read: Result<(), String>, origin: Origin) {
+    /// What is read so far of a plugin of a tenant; of the host, where there is none.
+    pub(super) fn plugin(
+        &mut self,
+        tenant: Option<&TenantName>,
+        name: &PluginName,
+    ) -> &mut PluginConfig {
+        let plugins = match tenant {
+            Some(tenant) => &mut self.tenant(tenant).plugin,
+            None => &mut self.config.plugin,
+        };
+        plugins.entry(name.clone()).or_default()
+    }
+
+    /// Takes down where a key was given that was read, or why it was not.
+    pub(super) fn note(&mut self, key: String, read: Result<(), String>, origin: Origin) {
         match read {
             Ok(()) => {
                 self.origins.insert(key, origin);
@@ -202,8 +220,10 @@ impl Reading {
         if self.config.tenants.is_empty() {
             return;
         }
-        for key in Key::OF_DEFAULT_TENANT {
-            let name = key.to_string();
+        let keys = Key::OF_DEFAULT_TENANT.iter().map(ToString::to_string);
+        let plugins = self.config.plugin.keys();
+        let plugins = plugins.map(|name| plugin::table_of(None, name.as_str()));
+        for name in keys.chain(plugins).collect::<Vec<_>>() {
             if let Some(origin) = self.origins.get(&name).cloned() {
                 let problem = "is the one tenant's where none is named, and there are [tenants]: say it in the table of one of them";
                 self.fault(Some(name), Some(origin), problem.to_owned());

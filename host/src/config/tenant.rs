@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::unit::{Count, Folder, Given, Text, Texts, Unit};
-use super::{Fault, Limit, Limits, Value, fault};
+use super::{Fault, Limit, Limits, PluginConfig, PluginName, Value, fault, plugin};
 
 /// The table that tenants are in.
 pub(super) const TENANTS: &str = "tenants";
@@ -102,8 +102,8 @@ macro_rules! tenant_keys {
             /// The value that a tenant has for it.
             #[must_use]
             pub fn get(self, tenant: &TenantConfig) -> Value {
-                // A field without a key does not compile.
-                let TenantConfig { $($field,)+ limits } = tenant;
+                // A field without a key does not compile; plugins have keys of their own.
+                let TenantConfig { $($field,)+ limits, plugin: _ } = tenant;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Limit(limit) => limits.get(limit),
@@ -156,6 +156,8 @@ pub struct TenantConfig {
     pub cpu_share: u32,
     /// What may be used of everything. Those of the host as a whole are the host's.
     pub limits: Limits,
+    /// What its plugins are given, by their names.
+    pub plugin: BTreeMap<PluginName, PluginConfig>,
 }
 
 impl TenantConfig {
@@ -167,6 +169,7 @@ impl TenantConfig {
             hosts: vec![],
             cpu_share: CPU_SHARE,
             limits: limits.clone(),
+            plugin: BTreeMap::new(),
         }
     }
 
@@ -217,6 +220,7 @@ impl TenantConfig {
             let problem = format!("must be at most that of the table [limits] ({most})");
             check(TenantKey::Limit(limit), is_right, problem);
         }
+        plugin::validate(Some(name), &self.plugin, faults);
     }
 }
 

@@ -87,7 +87,7 @@ event_cpu_max = "20ms"
         admin: Some("127.0.0.1:4001".parse().unwrap()),
         admin_token: Some(Secret::new("c2VjcmV0==")),
         path: "/chat/ws".to_owned(),
-        tenants: std::collections::BTreeMap::new(),
+        tenants: BTreeMap::new(),
         plugins: folder.path().join("live"),
         cache: Some(PathBuf::from("/var/cache/wardroom")),
         state: StateStore::File(folder.path().join("kept/state.redb")),
@@ -97,7 +97,7 @@ event_cpu_max = "20ms"
         heartbeat_timeout: Duration::from_secs(90),
         drain: Duration::from_secs(60),
         compiler: None,
-        http: BTreeMap::new(),
+        plugin: BTreeMap::new(),
         resolver: None,
         limits: Limits {
             connections_max: 16,

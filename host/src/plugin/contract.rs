@@ -127,6 +127,7 @@ mod tests {
     fn only_the_contract_and_the_second_wasi_are_offered() {
         for name in [
             "wardroom:plugin/log@0.1.0",
+            "wardroom:plugin/config@0.1.0",
             "wasi:io/streams@0.2.6",
             "wasi:sockets/tcp@0.2.0",
             "wasi:http/outgoing-handler@0.2.3",

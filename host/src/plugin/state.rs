@@ -7,6 +7,7 @@ use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::Engine;
+use super::granted::{Grant, Granted};
 use super::guest_log::GuestLog;
 use super::memory::Memory;
 use super::meter::{Meter, Turn};
@@ -27,6 +28,11 @@ pub(super) struct State {
     pub(super) turn: Turn,
     /// What the plugin is being called for; `None` while it is instantiated and described.
     pub(super) event: Option<Event>,
+    /// What the plugin was given when the event began.
+    pub(super) grant: Option<Arc<Grant>>,
+    granted: Granted,
+    /// The plugin's name; `None` while it is described.
+    plugin: Option<Arc<str>>,
     requests: Requests,
     wasi: WasiCtx,
     http: WasiHttpCtx,
@@ -34,7 +40,8 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(engine: &Engine, log: GuestLog) -> Self {
+    /// For an instance of the plugin of this name; for one that is to say its own, without.
+    pub(super) fn new(engine: &Engine, plugin: Option<Arc<str>>, log: GuestLog) -> Self {
         let limits = Arc::clone(&engine.limits);
         let metrics = engine.metrics.clone();
         let wasi = WasiCtx::builder()
@@ -51,8 +58,7 @@ impl State {
         let all = Arc::clone(&engine.instances_memory);
         let memory = Memory::new(&limits, metrics.clone(), all, &engine.share, turn.clone());
         let meter = Arc::new(Meter::new());
-        let outbound = Arc::clone(&engine.outbound);
-        let requests = Requests::new(outbound, Arc::clone(&limits), metrics.clone(), log.clone());
+        let requests = Requests::new(engine, plugin.clone(), log.clone());
         Self {
             limits,
             metrics,
@@ -61,6 +67,9 @@ impl State {
             meter,
             turn,
             event: None,
+            grant: None,
+            granted: engine.granted.clone(),
+            plugin,
             requests,
             wasi,
             http: WasiHttpCtx::new(),
@@ -73,12 +82,15 @@ impl State {
         self.meter.start(self.limits.event_cpu_max);
         self.log.begin(self.limits.log_lines_per_event_max);
         self.requests.begin();
+        let plugin = self.plugin.as_deref();
+        self.grant = plugin.and_then(|plugin| self.granted.of(plugin));
         self.event = Some(event);
     }
 
     /// Ends it.
     pub(super) fn end(&mut self) {
         self.event = None;
+        self.grant = None;
         self.requests.end();
         self.log.end();
         self.turn.end();

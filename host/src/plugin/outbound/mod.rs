@@ -10,12 +10,10 @@ mod connect;
 mod exchange;
 mod slot;
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
-use arc_swap::ArcSwap;
 use hyper::header::{HeaderName, TE, TRAILER};
 use hyper::{Method, Request, Response};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +23,10 @@ use wasmtime_wasi_http::{
     WasiHttpHooks,
 };
 
+use super::engine::Engine;
+use super::granted::Granted;
 use super::guest_log::GuestLog;
-use crate::config::{AllowList, Destination, Limit, Limits, Resolver};
+use crate::config::{Destination, Limit, Limits, Resolver};
 use crate::metrics::Metrics;
 use connect::Names;
 use exchange::Exchange;
@@ -35,22 +35,18 @@ use slot::Slot;
 /// What a guest may write to the body of a request before some of it is sent.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
-/// Where a tenant's plugins may send HTTP requests, and how many of those are under way.
+/// How a tenant's plugins send HTTP requests, and how many of those are under way.
 #[derive(Debug)]
 pub struct Outbound {
-    /// By the names of plugins.
-    grants: Arc<ArcSwap<BTreeMap<String, AllowList>>>,
     names: Names,
     under_way: Arc<AtomicUsize>,
 }
 
 impl Outbound {
-    /// For plugins that may send requests where the lists of their names say; others may send none. Without a resolver
-    /// it is the system that looks up names.
+    /// With this to look up names; without it the system does.
     #[must_use]
-    pub fn new(grants: BTreeMap<String, AllowList>, resolver: Option<Resolver>) -> Self {
+    pub fn new(resolver: Option<Resolver>) -> Self {
         Self {
-            grants: Arc::new(ArcSwap::from_pointee(grants)),
             names: Names::new(resolver),
             under_way: Arc::default(),
         }
@@ -59,27 +55,24 @@ impl Outbound {
     /// The same for the requests of one more tenant, which are counted by themselves.
     pub(super) fn for_tenant(&self) -> Self {
         Self {
-            grants: Arc::clone(&self.grants),
             names: self.names.clone(),
             under_way: Arc::default(),
         }
-    }
-
-    /// Replaces what is granted, for the requests that are sent from now on.
-    pub fn grant(&self, grants: BTreeMap<String, AllowList>) {
-        self.grants.store(Arc::new(grants));
     }
 }
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self::new(BTreeMap::new(), None)
+        Self::new(None)
     }
 }
 
 /// The requests of one instance.
 pub(super) struct Requests {
     outbound: Arc<Outbound>,
+    granted: Granted,
+    /// Whose they are; `None` while the plugin is described.
+    plugin: Option<Arc<str>>,
     limits: Arc<Limits>,
     metrics: Metrics,
     log: GuestLog,
@@ -105,16 +98,13 @@ type Answer = (
 type Answering = Box<dyn Future<Output = Result<Answer, Error>> + Send>;
 
 impl Requests {
-    pub(super) fn new(
-        outbound: Arc<Outbound>,
-        limits: Arc<Limits>,
-        metrics: Metrics,
-        log: GuestLog,
-    ) -> Self {
+    pub(super) fn new(engine: &Engine, plugin: Option<Arc<str>>, log: GuestLog) -> Self {
         Self {
-            outbound,
-            limits,
-            metrics,
+            outbound: Arc::clone(&engine.outbound),
+            granted: engine.granted.clone(),
+            plugin,
+            limits: Arc::clone(&engine.limits),
+            metrics: engine.metrics.clone(),
             log,
             is_open: false,
             sent: None,
@@ -153,10 +143,10 @@ impl Requests {
             log: self.log.clone(),
             metrics: self.metrics.clone(),
         };
-        let grants = self.outbound.grants.load();
-        let granted = grants.get(self.log.plugin());
-        let list = granted.filter(|list| self.is_open && list.allows(&fate.destination));
-        let Some(list) = list.cloned() else {
+        let plugin = self.plugin.as_deref().filter(|_| self.is_open);
+        let granted = plugin.and_then(|plugin| self.granted.of(plugin));
+        let list = granted.map(|granted| granted.http.clone());
+        let Some(list) = list.filter(|list| list.allows(&fate.destination)) else {
             fate.tell("denied: it is not granted");
             return Err(Error::HttpRequestDenied);
         };
