@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use wardroom::Config;
-use wardroom::config::{AllowList, Resolver};
+use wardroom::config::{AllowList, Resolver, Secret};
 use wardroom_tests::{Client, Plugin, TestServer, Web};
 
 pub(crate) fn puppet() -> Plugin {
@@ -310,16 +310,23 @@ async fn tls_is_for_the_name_and_asks_for_a_certificate() {
 #[tokio::test]
 async fn the_example_posts_and_replies() {
     let web = Web::start().await.unwrap();
-    let server = TestServer::start(&[Plugin::built("webhook")], |config| {
-        let list = AllowList::new([web.url().as_str()], []).unwrap();
-        let webhook = config.plugin.entry("webhook".parse().unwrap());
-        webhook.or_default().http = list;
-    })
-    .unwrap();
+    let start = |url: String| {
+        TestServer::start(&[Plugin::built("webhook")], |config| {
+            let webhook = config.plugin.entry("webhook".parse().unwrap());
+            let webhook = webhook.or_default();
+            webhook.http = AllowList::new([web.url().as_str()], []).unwrap();
+            let values = [
+                ("url", Value::from(url).into()),
+                ("token", Secret::new("t").into()),
+            ];
+            webhook.config = values.map(|(key, value)| (key.to_owned(), value)).into();
+        })
+        .unwrap()
+    };
+    let server = start(format!("{}/hook", web.url()));
     let mut client = server.connect("A").await.unwrap();
-    let data = |url: String| json!({ "url": url, "body": { "n": 1 } });
-    let there = data(format!("{}/hook", web.url()));
-    let reply = client.request("post", "/webhook", there).await.unwrap();
+    let body = json!({ "n": 1 });
+    let reply = client.request("post", "/webhook", body).await.unwrap();
     assert_eq!(reply["data"]["status"], 200, "{reply}");
     let seen = &reply["data"]["body"];
     assert_eq!(
@@ -328,13 +335,15 @@ async fn the_example_posts_and_replies() {
     );
     assert_eq!(seen["body"], r#"{"n":1}"#);
     assert_eq!(header(&seen["headers"], "content-length"), ["7"]);
+    assert_eq!(header(&seen["headers"], "authorization"), ["Bearer t"]);
     for (url, code) in [
         ("https://elsewhere.example/".to_owned(), 403),
         (format!("{}/stream?2000000", web.url()), 413),
         (format!("{}/large?2000000", web.url()), 413),
-        ("nowhere".to_owned(), 400),
     ] {
-        let reply = client.request("post", "/webhook", data(url)).await.unwrap();
+        let server = start(url);
+        let mut client = server.connect("A").await.unwrap();
+        let reply = client.request("post", "/webhook", 1.into()).await.unwrap();
         assert_eq!(reply["error"]["code"], code, "{reply}");
     }
 }

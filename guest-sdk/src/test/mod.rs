@@ -51,6 +51,7 @@
 //! component would trap, and the message is answered with the same 500.
 
 mod client;
+pub(crate) mod config;
 pub(crate) mod host;
 mod hub;
 mod server;

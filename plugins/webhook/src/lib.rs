@@ -1,16 +1,10 @@
-//! Hands messages over to another server: posts their body to a URL, and answers with what came back.
+//! Hands messages over to another server: posts each to the URL that the operator has configured, and answers with what
+//! came back.
 //!
-//! The client names the URL. That is safe because it is not the plugin that decides where it may lead: the operator
-//! grants the hosts, and to others, or to addresses inside the operator's network, nothing is sent.
+//! What leads out is not the clients' to choose: where to, and by which token, the operator says in the plugin's table
+//! of the configuration, and there too that the host may be asked at all.
 
 use wardroom_sdk::prelude::*;
-
-#[derive(Deserialize)]
-struct Post {
-    url: String,
-    /// The JSON text as it came, so that numbers keep their spelling.
-    body: Box<RawValue>,
-}
 
 #[derive(Serialize)]
 struct Answered {
@@ -23,10 +17,15 @@ struct Webhook;
 
 #[controller]
 impl Webhook {
-    /// What the host refuses, a host that was not granted or one that does not answer, reaches the client by `?`.
+    /// The body is the JSON text as it came, so that numbers keep their spelling. What the host refuses, a host that was
+    /// not granted or one that does not answer, reaches the client by `?`.
     #[message("post", "webhook")]
-    fn post(&self, #[data] post: Post) -> Result<Answered, WsError> {
-        let response = http::post(post.url).json(&post.body)?.send()?;
+    fn post(&self, #[data] body: Box<RawValue>) -> Result<Answered, WsError> {
+        let mut request = http::post(config().require::<String>("url")?).json(&body)?;
+        if let Some(token) = config().get::<String>("token")? {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let response = request.send()?;
         let text = String::from_utf8_lossy(response.bytes());
         Ok(Answered {
             status: response.status(),
