@@ -77,8 +77,9 @@
 //!   [`#[disconnect]`](macro@disconnect) mark the handlers in it, [`#[guard]`](macro@guard) what is
 //!   asked before a message reaches them. [`plugin!`] makes a component of controllers.
 //! - [`rooms()`] joins, leaves and broadcasts; [`connection()`] is the connection that the current
-//!   event belongs to; [`server()`] reaches and lists all the others; [`state()`] keeps values.
-//!   They work wherever a handler's code runs.
+//!   event belongs to; [`server()`] reaches and lists all the others; [`state()`] keeps values,
+//!   [`config()`] has those that the operator gives. They work wherever a handler's code runs.
+//! - [`http`] sends requests to other servers, as far as they are granted.
 //! - [`WsError`] is what a client is told, [`HostError`] what the host refuses; `?` makes the one
 //!   of the other.
 //! - [`log`] writes to the host's log, [`test`](mod@test) runs a plugin in `cargo test`.
@@ -114,6 +115,7 @@
 //! ```
 #![warn(missing_docs)]
 
+mod config;
 mod connection;
 mod controller;
 mod data;
@@ -134,10 +136,12 @@ pub mod bindings;
 #[doc(hidden)]
 pub mod handler;
 
+pub mod http;
 pub mod log;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 
+pub use config::{Config, config};
 pub use connection::{Connection, Visibility, connection};
 pub use controller::{Controller, Manifest, Plugin};
 pub use error::{HostError, HttpError, WsError};
@@ -171,12 +175,12 @@ pub use wardroom_sdk_macros::plugin;
 pub mod prelude {
     pub use serde::{Deserialize, Serialize};
 
-    pub use crate::log;
     pub use crate::{
         ConnectionId, ConnectionInfo, HostError, HttpError, Message, MessageId, NoData, Params,
-        Push, RawValue, Request, Value, WsError, connect, connection, controller, disconnect,
-        guard, json, message, rooms, server, state, upgrade,
+        Push, RawValue, Request, Value, WsError, config, connect, connection, controller,
+        disconnect, guard, json, message, rooms, server, state, upgrade,
     };
+    pub use crate::{http, log};
 }
 
 /// What the macros' code needs; not for people, and free to change.

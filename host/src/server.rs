@@ -36,7 +36,7 @@ use crate::cluster::Bus;
 use crate::config::{Config, ConfigError, StateStore, TenantName};
 use crate::hub::{Backlog, Exchange};
 use crate::metrics::{self, Metrics};
-use crate::plugin::{Cache, Compile, Engine, EngineError};
+use crate::plugin::{Cache, Compile, Engine, EngineError, Outbound};
 use crate::state::{StateError, Store, StoreError};
 use access::Access;
 use admission::{Admission, Places};
@@ -135,7 +135,8 @@ impl Host {
         let access = Access::open(&config)?;
         let tenants = Gate::open_all(&config)?;
         let metrics = Metrics::of_host();
-        let engine = set_up_engine(&config, metrics.clone())?;
+        let outbound = Outbound::new(config.resolver.clone());
+        let engine = set_up_engine(&config, metrics.clone())?.reaching(outbound);
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
         let exchange = Exchange::new(&config.node, bus, Arc::clone(&backlog));
         let store = match &config.state {

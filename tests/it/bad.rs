@@ -38,7 +38,8 @@ fn none_of_ours() -> Vec<Bad> {
     let bytes = Plugin::built("echo").bytes;
     let half = &bytes[..bytes.len() / 2];
     let command = r#"(component (instance $run) (export "wasi:cli/run@0.2.6" (instance $run)))"#;
-    let proxy = r#"(component (import "wasi:http/types@0.2.6" (instance)))"#;
+    let keys = r#"(component (import "wasi:keyvalue/store@0.2.0" (instance)))"#;
+    let proxy = r#"(component (import "wasi:http/incoming-handler@0.2.6" (instance (export "handle" (func)))))"#;
     let large =
         "(component (core module $large (memory 2000)) (core instance (instantiate $large)))";
     vec![
@@ -64,11 +65,15 @@ fn none_of_ours() -> Vec<Bad> {
             ],
         ),
         bad(
-            Plugin::text("proxy.wasm", proxy),
+            Plugin::text("keys.wasm", keys),
             &[
-                "imports `wasi:http/types@0.2.6`",
-                "may import wardroom:plugin and wasi:cli@0.2",
+                "imports `wasi:keyvalue/store@0.2.0`",
+                "may import wardroom:plugin, wasi:cli@0.2 and wasi:http@0.2",
             ],
+        ),
+        bad(
+            Plugin::text("proxy.wasm", proxy),
+            &["`wasi:http/incoming-handler@0.2.6`"],
         ),
         bad(
             live()

@@ -1,7 +1,7 @@
 //! Holds README.md to what the host really has: keys and their defaults, close codes, error codes.
 
 use crate::tidy::{mentions, none};
-use wardroom::config::{Config, Key, TenantKey, Value};
+use wardroom::config::{Config, Key, PluginConfig, PluginKey, TenantKey, Value};
 use wardroom::metrics::METRICS;
 use wardroom_tests::guests::repository;
 
@@ -17,7 +17,7 @@ fn every_key_is_documented_with_its_default() {
         .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
         .collect();
     let mut problems = Vec::new();
-    for key in Key::all() {
+    let of_host = Key::all().map(|key| {
         let name = match key {
             Key::Limit(limit) => limit.key().to_owned(),
             top => top.to_string(),
@@ -26,6 +26,14 @@ fn every_key_is_documented_with_its_default() {
             Value::Unset => "not set".to_owned(),
             value => format!("`{value}`"),
         };
+        (name, default)
+    });
+    let of_plugin = PluginKey::ALL.into_iter().map(|key| {
+        let default = key.get(&PluginConfig::default()).to_toml();
+        let default = default.map_or("not set".to_owned(), |value| format!("`{value}`"));
+        (key.to_string(), default)
+    });
+    for (name, default) in of_host.chain(of_plugin) {
         let row = rows.iter().find(|(first, _)| *first == name);
         let shown = row.map(|(_, cells)| cells.split(" | ").next().unwrap_or_default());
         if shown != Some(default.as_str()) {

@@ -36,7 +36,7 @@ async fn load_each(
     for seed in 0..times {
         let mut bytes = component.to_vec();
         change(&mut bytes, &mut Numbers(seed));
-        let loading = timeout(WAIT, load(&engine, "mutant", bytes));
+        let loading = timeout(WAIT, load(&engine, "mutant", bytes.into()));
         match loading.await.unwrap_or_else(|_| panic!("{seed} hangs")) {
             Ok(_) => loaded += 1,
             // What a panic would become, on whichever thread.

@@ -84,7 +84,7 @@ async fn describe_has_none() {
         ..Limits::default()
     };
     let engine = Engine::new(&limits, Metrics::of_host()).unwrap();
-    let plugin = load(&engine, "puppet", asks.bytes).await.unwrap();
+    let plugin = load(&engine, "puppet", asks.bytes.into()).await.unwrap();
     let answers: Value = serde_json::from_str(&plugin.manifest.description).unwrap();
     let answers = answers.as_array().unwrap();
     assert_eq!(answers.len(), 6);

@@ -160,22 +160,23 @@ fn modules_use_what_is_below_them() {
 #[test]
 fn dependencies_stay_where_they_belong() {
     let owners = [
-        ("wasmtime", "plugin"),
-        ("wasmtime_wasi", "plugin"),
-        ("jsonwebtoken", "auth"),
-        ("tokio_rustls", "server"),
-        ("tokio_tungstenite", "ws"),
-        ("tungstenite", "ws"),
-        ("metrics_exporter_prometheus", "metrics"),
-        ("redb", "state"),
+        ("wasmtime", &["plugin"][..]),
+        ("wasmtime_wasi", &["plugin"]),
+        ("jsonwebtoken", &["auth"]),
+        ("tokio_rustls", &["server", "plugin"]),
+        ("wasmtime_wasi_http", &["plugin"]),
+        ("tokio_tungstenite", &["ws"]),
+        ("tungstenite", &["ws"]),
+        ("metrics_exporter_prometheus", &["metrics"]),
+        ("redb", &["state"]),
     ];
     let mut problems = Vec::new();
     for (file, text) in sources("host/src") {
         let (module, code) = (module(&file), code(&text));
-        for (dependency, owner) in owners {
-            if module != owner && mentions(&code, &format!("{dependency}::")) {
+        for (dependency, owners) in owners {
+            if !owners.contains(&module.as_str()) && mentions(&code, &format!("{dependency}::")) {
                 problems.push(format!(
-                    "{}: only `{owner}` knows {dependency}",
+                    "{}: only {owners:?} know {dependency}",
                     file.display()
                 ));
             }

@@ -12,7 +12,7 @@ pub const TARGET: &str = "wasm32-wasip2";
 
 type Built = Result<BTreeMap<&'static str, Vec<u8>>, String>;
 
-/// The component of an example plugin (`echo`, `chat`, `poll`) or of a fixture (`puppet`, `bare`).
+/// The component of an example plugin (`echo`, `chat`, `poll`, `webhook`) or of a fixture (`puppet`, `bare`).
 ///
 /// # Panics
 /// When it does not build, with the compiler's output.
@@ -21,8 +21,8 @@ pub fn component(name: &str) -> &'static [u8] {
     static EXAMPLES: OnceLock<Built> = OnceLock::new();
     static FIXTURES: OnceLock<Built> = OnceLock::new();
     let built = match name {
-        "echo" | "chat" | "poll" => {
-            EXAMPLES.get_or_init(|| build(&repository(), &["echo", "chat", "poll"]))
+        "echo" | "chat" | "poll" | "webhook" => {
+            EXAMPLES.get_or_init(|| build(&repository(), &["echo", "chat", "poll", "webhook"]))
         }
         _ => {
             FIXTURES.get_or_init(|| build(&repository().join("tests/guests"), &["puppet", "bare"]))

@@ -24,10 +24,12 @@ pub mod plugin;
 pub mod server;
 pub mod token;
 pub mod transcript;
+pub mod web;
 
 pub use client::{Client, Close, Frame, Refusal};
 pub use plugin::Plugin;
 pub use server::TestServer;
+pub use web::Web;
 
 use std::time::Duration;
 

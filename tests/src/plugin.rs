@@ -14,7 +14,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// An example plugin: `echo`, `chat` or `poll`.
+    /// An example plugin: `echo`, `chat`, `poll` or `webhook`.
     #[must_use]
     pub fn built(name: &str) -> Self {
         Self::file(&format!("{name}.wasm"), guests::component(name))
@@ -157,6 +157,7 @@ impl Plugin {
             "connection",
             "server",
             "state",
+            "config",
             "log",
             "types",
         ];

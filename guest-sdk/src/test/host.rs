@@ -5,8 +5,10 @@ use std::rc::Rc;
 
 use super::hub::{Close, Hub, LogLine, WHOLE, check_name, frame as room_frame, normalise, page};
 use super::server::Instances;
+use super::web::Web;
 use crate::connection::Visibility;
 use crate::error::HostError;
+use crate::http;
 use crate::log::Level;
 use crate::message::{ConnectionId, Param};
 use crate::query::{ConnectionInfo, Coverage, Page, RoomInfo, Scope};
@@ -17,6 +19,7 @@ use crate::request::Request;
 pub(super) struct Event {
     pub(super) hub: Rc<RefCell<Hub>>,
     pub(super) instances: Rc<Instances>,
+    pub(super) web: Rc<Web>,
     /// `None` while an upgrade handler runs.
     pub(super) connection: Option<ConnectionId>,
     /// The path of the message, which is the room where none is named.
@@ -311,6 +314,14 @@ pub(crate) fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
         fields: fields.iter().map(field).collect(),
     };
     hub(|hub, _| hub.log.push(line));
+}
+
+pub(crate) fn send_http(
+    request: &http::Request,
+    _: http::Url<'_>,
+) -> Result<http::Response, HostError> {
+    let web = event(|event| event.web.clone());
+    web.send(request)
 }
 
 fn push_frame(

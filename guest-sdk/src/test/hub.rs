@@ -67,6 +67,8 @@ pub(super) struct Hub {
     pub(super) closing: VecDeque<ConnectionId>,
     pub(super) log: Vec<LogLine>,
     pub(super) state: Values,
+    /// What the plugin is given to read.
+    pub(super) config: BTreeMap<String, Value>,
     opened: u64,
 }
 

@@ -46,14 +46,17 @@
 //! Time passes for [`state()`](crate::state()) alone, and when a test says so: [`Server::pass`].
 //!
 //! What it does not do: limits other than of names, of rooms for a connection and of a value's size,
-//! clusters (a query of all hosts asks this one), and the isolation of wasm. The natively compiled plugin
-//! panics where the component would trap, and the message is answered with the same 500.
+//! clusters (a query of all hosts asks this one), the network ([`Server::on_http`] has the test
+//! answer requests), and the isolation of wasm. The natively compiled plugin panics where the
+//! component would trap, and the message is answered with the same 500.
 
 mod client;
+pub(crate) mod config;
 pub(crate) mod host;
 mod hub;
 mod server;
 pub(crate) mod state;
+mod web;
 
 pub use client::Client;
 pub use hub::{Close, LogLine};

@@ -12,8 +12,10 @@ use wardroom_router::{Pattern, RouteTable};
 use super::client::Client;
 use super::host::{Event, event};
 use super::hub::{Close, Hub, LogLine, Stage, normalise};
+use super::web::Web;
 use crate::controller::{Disconnect, Manifest, Plugin, PluginSpec, Reply};
-use crate::error::{HttpError, WsError};
+use crate::error::{HostError, HttpError, WsError};
+use crate::http;
 use crate::log::Level;
 use crate::message::{ConnectionId, Message, MessageId, Param};
 use crate::query::RoomInfo;
@@ -29,6 +31,7 @@ struct Inner {
     routes: RouteTable<u32>,
     hub: Rc<RefCell<Hub>>,
     instances: Rc<Instances>,
+    web: Rc<Web>,
     messages: Cell<u64>,
 }
 
@@ -65,6 +68,7 @@ impl Server {
             routes: routes.build(),
             hub: Rc::default(),
             instances: Rc::default(),
+            web: Rc::default(),
             messages: Cell::default(),
         }))
     }
@@ -130,6 +134,38 @@ impl Server {
                 }))
             }
         }
+    }
+
+    /// Answers the HTTP requests that the plugin sends from now on. Until then they are
+    /// [`Denied`](HostError::Denied), as to a plugin that was granted nothing.
+    ///
+    /// ```
+    /// # use wardroom_sdk::prelude::*;
+    /// # #[derive(Default)] struct Orders;
+    /// # #[controller] impl Orders {
+    /// #[message("order")]
+    /// fn order(&self, #[data] dish: &str) -> Result<u16, HostError> {
+    ///     let request = http::post("https://kitchen.example/orders").json(&dish)?;
+    ///     Ok(request.send()?.status())
+    /// }
+    /// # }
+    /// # wardroom_sdk::plugin!(Orders);
+    /// let server = wardroom_sdk::test::Server::new::<Plugin>();
+    /// let client = server.connect();
+    /// assert_eq!(client.request("order", "/order", &"soup").unwrap_err().code, 403);
+    ///
+    /// server.on_http(|request| match request.read_json::<String>()?.as_str() {
+    ///     "soup" => Ok(http::Response::new(201)),
+    ///     _ => Err(HostError::Unavailable("the kitchen is closed".into())),
+    /// });
+    /// assert_eq!(client.request("order", "/order", &"soup"), Ok(json!(201)));
+    /// assert_eq!(client.request("order", "/order", &"fish").unwrap_err().code, 503);
+    /// ```
+    pub fn on_http(
+        &self,
+        answer: impl Fn(&http::Request) -> Result<http::Response, HostError> + 'static,
+    ) {
+        self.0.web.answer_with(answer);
     }
 
     /// What the plugin tells a host about itself.
@@ -224,6 +260,7 @@ impl Server {
         let event = Event {
             hub: inner.hub.clone(),
             instances: inner.instances.clone(),
+            web: inner.web.clone(),
             ..event
         };
         event

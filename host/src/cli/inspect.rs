@@ -37,6 +37,8 @@ impl Inspect {
         config.limits.instances_max = 1;
         config.limits.instances_per_plugin_max = 1;
         let engine = set_up_engine(&config, Metrics::of_host())?;
+        // Which tenant's folder it is for, nobody has said.
+        engine.grant(&config.plugin);
         // Each error says its cause by itself.
         let inspected = inspect(&engine, &self.file).await;
         let inspection = inspected.map_err(|error| anyhow!("{name}: {error}"))?;

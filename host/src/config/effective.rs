@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 
 use super::fault::Origin;
-use super::{Config, Key, TenantKey, Value};
+use super::plugin::{self, CONFIG};
+use super::{
+    Config, Key, PluginConfig, PluginKey, PluginName, TenantKey, TenantName, Value, value,
+};
 
 /// A checked configuration that knows where each of its values comes from.
 #[derive(Clone, Debug)]
@@ -41,8 +44,8 @@ impl Effective {
                 text.push_str(&format!("\n[{}]\n", entry.table));
                 table.clone_from(&entry.table);
             }
-            let Entry { name, value, .. } = &entry;
-            match value.to_toml() {
+            let name = value::name(&entry.name);
+            match entry.value.to_toml() {
                 Some(value) => text.push_str(&format!("{name} = {value}")),
                 None => text.push_str(&format!("# {name} is not set")),
             }
@@ -92,6 +95,7 @@ impl Effective {
             self.entry(&key.to_string(), value, differs)
         });
         let mut entries: Vec<_> = host.collect();
+        entries.extend(self.entries_of(None, &self.config.plugin));
         for (tenant, config) in &self.config.tenants {
             for key in TenantKey::all() {
                 let value = key.get(config);
@@ -104,19 +108,51 @@ impl Effective {
                     entries.push(self.entry(&key.of(tenant), value, true));
                 }
             }
+            entries.extend(self.entries_of(Some(tenant), &config.plugin));
         }
         entries
     }
 
+    /// What there is to be said of a tenant's plugins.
+    fn entries_of(
+        &self,
+        tenant: Option<&TenantName>,
+        plugins: &BTreeMap<PluginName, PluginConfig>,
+    ) -> Vec<Entry> {
+        let entries = plugins.iter().flat_map(|(plugin, given)| {
+            let table = plugin::table_of(tenant, plugin.as_str());
+            let config = format!("{table}.{CONFIG}");
+            let keys = PluginKey::ALL.into_iter();
+            let keys = keys.map(move |key| (table.clone(), key.to_string(), key.get(given)));
+            let values = given.config.iter();
+            let values = values.map(move |(name, setting)| {
+                (
+                    config.clone(),
+                    name.clone(),
+                    Value::Setting(setting.clone()),
+                )
+            });
+            keys.chain(values)
+        });
+        let entries = entries.map(|(table, name, value)| self.entry_in(table, name, value, true));
+        entries.collect()
+    }
+
     fn entry(&self, key: &str, value: Value, differs: bool) -> Entry {
-        let origin = self.origins.get(key).filter(|_| differs);
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
-        Entry {
-            table: table.to_owned(),
-            name: name.to_owned(),
+        self.entry_in(table.to_owned(), name.to_owned(), value, differs)
+    }
+
+    fn entry_in(&self, table: String, name: String, value: Value, differs: bool) -> Entry {
+        let mut entry = Entry {
+            table,
+            name,
             value,
-            from: origin.map(ToString::to_string),
-        }
+            from: None,
+        };
+        let origin = self.origins.get(&entry.key()).filter(|_| differs);
+        entry.from = origin.map(ToString::to_string);
+        entry
     }
 }
 

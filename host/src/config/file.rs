@@ -1,5 +1,8 @@
 //! The file: TOML, each value with the line on which it stands.
 
+mod plugin;
+
+use std::ffi::OsString;
 use std::path::Path;
 
 use toml::Spanned;
@@ -7,6 +10,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::fault::Origin;
 use super::key::nearest;
+use super::plugin::PLUGIN;
 use super::sources::Reading;
 use super::tenant::TENANTS;
 use super::unit::Given;
@@ -17,11 +21,18 @@ pub(super) struct File<'a> {
     file: &'a Path,
     text: &'a str,
     table: DeTable<'a>,
+    /// Which may have secrets that the file names.
+    environment: &'a [(OsString, OsString)],
 }
 
 impl<'a> File<'a> {
     /// Reads the text of a file.
-    pub(super) fn parse(file: &'a Path, text: &'a str, reading: &mut Reading) -> Self {
+    pub(super) fn parse(
+        file: &'a Path,
+        text: &'a str,
+        environment: &'a [(OsString, OsString)],
+        reading: &mut Reading,
+    ) -> Self {
         let (table, errors) = DeTable::parse_recoverable(text);
         let is_whole = errors.is_empty();
         let parsed = Self {
@@ -33,6 +44,7 @@ impl<'a> File<'a> {
             } else {
                 DeTable::new()
             },
+            environment,
         };
         for error in &errors {
             // Not the whole of what the parser says: it quotes the line, and that may have a secret in it.
@@ -47,6 +59,7 @@ impl<'a> File<'a> {
         let known = Vec::from_iter(Key::all().map(|key| (key.to_string(), key)));
         self.table(
             "",
+            &[PLUGIN, TENANTS],
             &self.table,
             &known,
             reading,
@@ -57,22 +70,18 @@ impl<'a> File<'a> {
                 }
             },
         );
+        self.read_plugins(None, &self.table, reading);
     }
 
     /// Takes over the tenants.
     pub(super) fn read_tenants(&self, reading: &mut Reading) {
-        let mut entries = self.table.iter();
-        let Some((name, tenants)) = entries.find(|(name, _)| name.get_ref() == TENANTS) else {
-            return;
-        };
-        let Some(tenants) = tenants.get_ref().as_table() else {
-            let origin = self.origin_of(name);
-            return not_a_table(TENANTS, tenants, origin, reading);
-        };
-        for (name, tenant) in tenants {
+        for (name, tenant) in tables_in(&self.table, TENANTS) {
             let origin = self.origin_of(name);
             let whole = format!("{TENANTS}.{}", name.get_ref());
-            match (name.get_ref().parse(), tenant.get_ref().as_table()) {
+            match (
+                name.get_ref().parse::<TenantName>(),
+                tenant.get_ref().as_table(),
+            ) {
                 (Ok(name), Some(table)) => self.read_tenant(&name, table, reading),
                 (Err(error), _) => {
                     reading.fault(Some(whole), Some(origin), error.to_string());
@@ -90,6 +99,7 @@ impl<'a> File<'a> {
         let known = Vec::from_iter(TenantKey::known().map(|key| (key.of(name), key)));
         self.table(
             &prefix,
+            &[PLUGIN],
             table,
             &known,
             reading,
@@ -98,12 +108,15 @@ impl<'a> File<'a> {
                 key.resolve(reading.tenant(name), folder);
             },
         );
+        self.read_plugins(Some(name), table, reading);
     }
 
-    /// Hands the keys of a table to `take`, and those of the tables in it.
+    /// Hands the keys of a table to `take`, and those of the tables in it, but for `others`: these are left to who knows
+    /// them.
     fn table<K: Copy>(
         &self,
         prefix: &str,
+        others: &[&str],
         table: &DeTable<'_>,
         known: &[(String, K)],
         reading: &mut Reading,
@@ -111,22 +124,26 @@ impl<'a> File<'a> {
     ) {
         for (name, value) in table {
             let origin = self.origin_of(name);
+            let is_other = others.iter().any(|other| *other == name.get_ref());
             let name = format!("{prefix}{}", name.get_ref());
             let key = known.iter().find(|(known, _)| *known == name);
             let below = format!("{name}.");
             if let Some((_, key)) = key {
                 given(value, |given| take(reading, *key, given, origin));
-            } else if name == TENANTS {
-                // Their turn comes when all else is known.
+            } else if is_other {
+                if !value.get_ref().is_table() {
+                    not_a_table(&name, value, origin, reading);
+                }
             } else if known.iter().any(|(known, _)| known.starts_with(&below)) {
                 match value.get_ref().as_table() {
-                    Some(table) => self.table(&below, table, known, reading, take),
+                    Some(table) => self.table(&below, &[], table, known, reading, take),
                     None => not_a_table(&name, value, origin, reading),
                 }
             } else {
                 let known = known.iter().map(|(known, _)| known.as_str());
                 let problem = if value.get_ref().is_table() {
-                    let nearest = nearest(&name, tables(known));
+                    let others = others.iter().map(|other| format!("{prefix}{other}"));
+                    let nearest = nearest(&name, tables(known).chain(others));
                     format!("there is no such table; the nearest is [{nearest}]")
                 } else {
                     let nearest = nearest(&name, known.map(ToOwned::to_owned));
@@ -154,10 +171,21 @@ impl<'a> File<'a> {
     }
 }
 
-/// The tables in which keys are, and that of the tenants.
+/// The tables in which keys are.
 fn tables<'a>(known: impl Iterator<Item = &'a str>) -> impl Iterator<Item = String> {
     let tables = known.filter_map(|key| key.rsplit_once('.').map(|(table, _)| table));
-    tables.chain([TENANTS]).map(ToOwned::to_owned)
+    tables.map(ToOwned::to_owned)
+}
+
+/// What is in a table of this name; if it is none, that has been said.
+fn tables_in<'t, 'a>(
+    table: &'t DeTable<'a>,
+    name: &str,
+) -> impl Iterator<Item = (&'t Spanned<DeString<'a>>, &'t Spanned<DeValue<'a>>)> {
+    let mut entries = table.iter();
+    let found = entries.find(|(known, _)| known.get_ref() == name);
+    let inner = found.and_then(|(_, inner)| inner.get_ref().as_table());
+    inner.into_iter().flat_map(DeTable::iter)
 }
 
 fn not_a_table(name: &str, value: &Spanned<DeValue<'_>>, origin: Origin, reading: &mut Reading) {

@@ -50,8 +50,11 @@ macro_rules! keys {
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
                 // A field without a key does not compile.
-                // Which program compiles is not said in a file, and tenants have keys of their own.
-                let Config { $($field,)+ jwt, compiler: _, limits, tenants: _ } = config;
+                // Which program compiles and who looks up names is not said in a file; plugins and tenants have keys
+                // of their own.
+                let Config {
+                    $($field,)+ jwt, compiler: _, resolver: _, limits, plugin: _, tenants: _
+                } = config;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Jwt(key) => jwt.get(key),

@@ -226,6 +226,25 @@ limits! {
     /// Bytes of one push, as sent. A larger one is `too-large`.
     PushBytesMax push_bytes_max: usize as Bytes = MIB;
 
+    /// HTTP requests that one event may send. One more fails with `connection-limit-reached`.
+    HttpRequestsPerEventMax http_requests_per_event_max: u32 as Count = 10;
+
+    /// HTTP requests of plugins that are under way, until their responses have been read. One more fails with
+    /// `connection-limit-reached`.
+    HttpInFlightMax http_in_flight_max: usize as Count = 64;
+
+    /// From the look-up of a host to the connection with it. A request that needs longer fails with
+    /// `connection-timeout`.
+    HttpConnectTimeout http_connect_timeout: Duration as Time = Duration::from_secs(2), at least Duration::from_millis(1);
+
+    /// From the beginning of an HTTP request of a plugin to the end of the response. One that needs longer fails with
+    /// `HTTP-response-timeout`.
+    HttpTimeout http_timeout: Duration as Time = Duration::from_secs(4), at least Duration::from_millis(1);
+
+    /// Bytes of the body of an HTTP response. A larger one fails with `HTTP-response-body-size`, at once when it is
+    /// announced.
+    HttpResponseBytesMax http_response_bytes_max: usize as Bytes = MIB;
+
     /// Log lines of one event. Further ones are dropped, and the log says how many.
     LogLinesPerEventMax log_lines_per_event_max: u32 as Count = 100;
 

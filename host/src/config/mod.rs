@@ -2,17 +2,24 @@
 //! never checks it again.
 //!
 //! [`Sources`] reads it: flags over environment over file over defaults, one mechanism for all of them. Each key is
-//! declared once, the limits in `limits.rs` and the others in `key.rs`, and everything else is derived from that: its
-//! name in a file, its variable, what it may hold, how it is shown. Nothing here starts anything or touches the process:
-//! the environment is passed in as a value, the one thing that is read is the file.
+//! declared once, the limits in `limits.rs`, those of a tenant in `tenant.rs`, those of a plugin in `plugin.rs`, and the
+//! others in `key.rs`, and everything else is derived from that: its name in a file, its variable, what it may hold, how
+//! it is shown. Nothing here starts anything or touches the process: the environment is passed in as a value, all that
+//! is read is the file, and those files that it names for secrets.
 
 mod access;
+mod allow_list;
 mod effective;
 mod environment;
 mod fault;
 mod file;
 mod key;
 mod limits;
+mod network;
+mod plugin;
+mod resolver;
+mod setting;
+mod sha256;
 mod sources;
 mod tenant;
 #[cfg(test)]
@@ -26,10 +33,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use access::{JwtKey, JwtTable};
+pub use allow_list::{AllowList, AllowListError, Destination, HostName, Scheme};
 pub use effective::Effective;
 pub use fault::{ConfigError, Fault, Origin};
 pub use key::Key;
 pub use limits::{Limit, Limits};
+pub use network::{Network, NetworkError};
+pub use plugin::{InvalidPluginName, PluginConfig, PluginKey, PluginName};
+pub use resolver::Resolver;
+pub use setting::Setting;
+pub use sha256::{InvalidSha256, Sha256};
 pub use sources::{ConfigFile, Flags, Sources};
 pub use tenant::{InvalidTenantName, TenantConfig, TenantKey, TenantName};
 pub use value::{Secret, Value};
@@ -83,6 +96,8 @@ pub struct Config {
     /// version. `None` compiles in this process, where neither time nor memory of a compilation is limited. No file
     /// names it.
     pub compiler: Option<PathBuf>,
+    /// Who finds the addresses of the hosts to which plugins send HTTP requests; `None` is the system. No file names it.
+    pub resolver: Option<Resolver>,
     /// Whether the folder of plugins is watched, and what changes in it becomes live.
     pub watch: bool,
     /// This host's name in query answers and on the bus.
@@ -95,8 +110,10 @@ pub struct Config {
     pub drain: Duration,
     /// What may be used of everything: by the host, and by each tenant that says nothing else.
     pub limits: Limits,
-    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins`, `origins`, `jwt` and
-    /// `limits` from here: see [`Self::mounted`].
+    /// What the plugins are given, by their names.
+    pub plugin: BTreeMap<PluginName, PluginConfig>,
+    /// The tenants. When there are none there is one, of the default name, with `path`, `plugins`, `origins`, `jwt`,
+    /// `limits` and `plugin` from here: see [`Self::mounted`].
     pub tenants: BTreeMap<TenantName, TenantConfig>,
 }
 
@@ -125,12 +142,14 @@ impl Default for Config {
             cache: None,
             state: StateStore::Memory,
             compiler: None,
+            resolver: None,
             watch: true,
             node: "wardroom".to_owned(),
             heartbeat_interval: Duration::from_secs(30),
             heartbeat_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
             limits: Limits::default(),
+            plugin: BTreeMap::new(),
             tenants: BTreeMap::new(),
         }
     }
@@ -182,6 +201,7 @@ impl Config {
             cpu_share: tenant::CPU_SHARE,
             jwt: self.jwt.clone(),
             limits: self.limits.clone(),
+            plugin: self.plugin.clone(),
         };
         BTreeMap::from([(TenantName::default(), tenant)])
     }
@@ -240,6 +260,7 @@ impl Config {
         }
         self.validate_access(&mut faults);
         self.limits.validate(&mut faults);
+        plugin::validate(None, &self.plugin, &mut faults);
         for (name, tenant) in &self.tenants {
             tenant.validate(name, &self.limits, &mut faults);
         }

@@ -11,7 +11,10 @@ use super::fault::{ConfigError, Fault, Origin};
 use super::file::File;
 use super::tenant::OF_NONE;
 use super::unit::Given;
-use super::{Config, Effective, Key, TenantConfig, TenantKey, TenantName, environment};
+use super::{
+    Config, Effective, Key, PluginConfig, PluginName, TenantConfig, TenantKey, TenantName,
+    environment, plugin,
+};
 
 /// The file that is looked for when none is named.
 const DEFAULT_FILE: &str = "wardroom.toml";
@@ -34,7 +37,7 @@ const DEFAULT_FILE: &str = "wardroom.toml";
 pub struct Sources {
     /// The file, and whether it has to be there.
     pub file: ConfigFile,
-    /// The whole environment: variables that are not meant for us are left alone.
+    /// The whole environment: variables that are neither meant for us nor named by the file are left alone.
     pub environment: Vec<(OsString, OsString)>,
     /// What the command line says.
     pub flags: Flags,
@@ -72,7 +75,8 @@ impl Sources {
         let mut reading = Reading::default();
         let (file, text) = self.read_file(&mut reading);
         let parsed = file.as_deref().zip(text.as_deref());
-        let parsed = parsed.map(|(file, text)| File::parse(file, text, &mut reading));
+        let parsed =
+            parsed.map(|(file, text)| File::parse(file, text, &self.environment, &mut reading));
         if let Some(parsed) = &parsed {
             parsed.read_host(&mut reading);
         }
@@ -189,7 +193,21 @@ impl Reading {
         tenant.or_insert_with(|| TenantConfig::unread(name, limits))
     }
 
-    fn note(&mut self, key: String, read: Result<(), String>, origin: Origin) {
+    /// What is read so far of a plugin of a tenant; of the host, where there is none.
+    pub(super) fn plugin(
+        &mut self,
+        tenant: Option<&TenantName>,
+        name: &PluginName,
+    ) -> &mut PluginConfig {
+        let plugins = match tenant {
+            Some(tenant) => &mut self.tenant(tenant).plugin,
+            None => &mut self.config.plugin,
+        };
+        plugins.entry(name.clone()).or_default()
+    }
+
+    /// Takes down where a key was given that was read, or why it was not.
+    pub(super) fn note(&mut self, key: String, read: Result<(), String>, origin: Origin) {
         match read {
             Ok(()) => {
                 self.origins.insert(key, origin);
@@ -203,8 +221,11 @@ impl Reading {
         if self.config.tenants.is_empty() {
             return;
         }
-        for key in Key::all().filter(|key| key.is_of_default_tenant()) {
-            let name = key.to_string();
+        let keys = Key::all().filter(|key| key.is_of_default_tenant());
+        let keys = keys.map(|key| key.to_string());
+        let plugins = self.config.plugin.keys();
+        let plugins = plugins.map(|name| plugin::table_of(None, name.as_str()));
+        for name in keys.chain(plugins).collect::<Vec<_>>() {
             if let Some(origin) = self.origins.get(&name).cloned() {
                 self.fault(Some(name), Some(origin), OF_NONE.to_owned());
             }

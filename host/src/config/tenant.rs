@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::access::JWT;
 use super::unit::{Count, Folder, Given, OriginList, Text, Texts, Unit};
-use super::{Fault, JwtKey, JwtTable, Limit, Limits, Value, fault};
+use super::{
+    Fault, JwtKey, JwtTable, Limit, Limits, PluginConfig, PluginName, Value, fault, plugin,
+};
 use crate::auth::Origins;
 
 /// The table that tenants are in.
@@ -109,8 +111,8 @@ macro_rules! tenant_keys {
             /// The value that a tenant has for it.
             #[must_use]
             pub fn get(self, tenant: &TenantConfig) -> Value {
-                // A field without a key does not compile.
-                let TenantConfig { $($field,)+ jwt, limits } = tenant;
+                // A field without a key does not compile; plugins have keys of their own.
+                let TenantConfig { $($field,)+ jwt, limits, plugin: _ } = tenant;
                 match self {
                     $(Self::$variant => $unit::show($field),)+
                     Self::Jwt(key) => jwt.get(key),
@@ -171,6 +173,8 @@ pub struct TenantConfig {
     pub jwt: JwtTable,
     /// What may be used of everything. Those of the host as a whole are the host's.
     pub limits: Limits,
+    /// What its plugins are given, by their names.
+    pub plugin: BTreeMap<PluginName, PluginConfig>,
 }
 
 impl TenantConfig {
@@ -184,6 +188,7 @@ impl TenantConfig {
             cpu_share: CPU_SHARE,
             jwt: JwtTable::default(),
             limits: limits.clone(),
+            plugin: BTreeMap::new(),
         }
     }
 
@@ -236,6 +241,7 @@ impl TenantConfig {
         }
         self.jwt
             .validate(&format!("{TENANTS}.{name}.{JWT}"), faults);
+        plugin::validate(Some(name), &self.plugin, faults);
     }
 }
 

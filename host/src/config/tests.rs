@@ -1,5 +1,6 @@
 //! Sources against each other, and against what people write by mistake.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -111,7 +112,7 @@ event_cpu_max = "20ms"
         },
         tls_certificate: Some(PathBuf::from("/etc/tls/chain.pem")),
         tls_key: Some(folder.path().join("key.pem")),
-        tenants: std::collections::BTreeMap::new(),
+        tenants: BTreeMap::new(),
         plugins: folder.path().join("live"),
         cache: Some(PathBuf::from("/var/cache/wardroom")),
         state: StateStore::File(folder.path().join("kept/state.redb")),
@@ -121,6 +122,8 @@ event_cpu_max = "20ms"
         heartbeat_timeout: Duration::from_secs(90),
         drain: Duration::from_secs(60),
         compiler: None,
+        plugin: BTreeMap::new(),
+        resolver: None,
         limits: Limits {
             connections_max: 16,
             message_bytes_max: 65_536,

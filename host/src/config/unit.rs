@@ -10,8 +10,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::StateStore;
 use super::value::{SIZES, Secret, TIMES, Value};
+use super::{Sha256, StateStore};
 pub(super) use list::{NetworkList, OriginList, Texts};
 
 /// What a source gives for a key.
@@ -294,6 +294,23 @@ impl Unit<SocketAddr> for Address {
     }
 
     fn show(value: &SocketAddr) -> Value {
+        Value::Text(value.to_string())
+    }
+}
+
+/// A digest.
+pub(super) enum Hex {}
+
+impl Unit<Sha256> for Hex {
+    fn wanted() -> String {
+        "the SHA-256 of a file: 64 hexadecimal digits".to_owned()
+    }
+
+    fn parse(given: Given<'_>) -> Option<Sha256> {
+        text(given)?.parse().ok()
+    }
+
+    fn show(value: &Sha256) -> Value {
         Value::Text(value.to_string())
     }
 }

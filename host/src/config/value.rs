@@ -3,6 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
+use super::Setting;
+
 const KIB: u64 = 1024;
 const KB: u64 = 1000;
 
@@ -55,6 +59,8 @@ pub enum Value {
     Texts(Vec<String>),
     /// A text that is not shown.
     Secret(Secret),
+    /// What a plugin is given.
+    Setting(Setting),
 }
 
 impl fmt::Display for Value {
@@ -77,6 +83,7 @@ impl fmt::Display for Value {
                 write!(formatter, "[{}]", texts.join(", "))
             }
             Self::Secret(secret) => fmt::Debug::fmt(secret, formatter),
+            Self::Setting(setting) => formatter.write_str(&inline(setting.shown())),
         }
     }
 }
@@ -87,7 +94,9 @@ impl Value {
     pub fn to_toml(&self) -> Option<String> {
         match self {
             Self::Unset => None,
-            Self::Count(_) | Self::Switch(_) | Self::Texts(_) => Some(self.to_string()),
+            Self::Count(_) | Self::Switch(_) | Self::Texts(_) | Self::Setting(_) => {
+                Some(self.to_string())
+            }
             Self::Bytes(bytes) if whole(&SIZES, u128::from(*bytes)).is_none() => {
                 Some(self.to_string())
             }
@@ -99,12 +108,13 @@ impl Value {
 
     /// For programs: sizes are numbers of bytes, times are texts as in a file.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> Json {
         match self {
-            Self::Unset => serde_json::Value::Null,
+            Self::Unset => Json::Null,
             Self::Count(number) | Self::Bytes(number) => (*number).into(),
             Self::Switch(on) => (*on).into(),
             Self::Texts(texts) => texts.clone().into(),
+            Self::Setting(setting) => setting.shown().clone(),
             Self::Time(_) | Self::Text(_) | Self::Secret(_) => self.to_string().into(),
         }
     }
@@ -133,9 +143,37 @@ fn grouped(number: u64) -> String {
 
 /// A TOML string. It is escaped like a JSON string, but for DEL, which may stand in those alone.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text)
-        .to_string()
-        .replace('\x7f', "\\u007f")
+    Json::from(text).to_string().replace('\x7f', "\\u007f")
+}
+
+/// A name as it stands before the `=` in a file.
+pub(super) fn name(text: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_bare) {
+        return text.to_owned();
+    }
+    quoted(text)
+}
+
+/// JSON as TOML that stays on its line.
+fn inline(json: &Json) -> String {
+    match json {
+        Json::String(text) => quoted(text),
+        Json::Array(entries) => {
+            let entries: Vec<_> = entries.iter().map(inline).collect();
+            format!("[{}]", entries.join(", "))
+        }
+        Json::Object(table) if table.is_empty() => "{}".to_owned(),
+        Json::Object(table) => {
+            let pair =
+                |(key, value): (&String, &Json)| format!("{} = {}", name(key), inline(value));
+            let pairs: Vec<_> = table.iter().map(pair).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        }
+        // TOML has none; no file can have given it.
+        Json::Null => quoted("null"),
+        Json::Bool(_) | Json::Number(_) => json.to_string(),
+    }
 }
 
 /// A text that neither logs nor messages show: they say `(set)`.

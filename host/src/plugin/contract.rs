@@ -12,11 +12,13 @@ use super::{Exports, LoadError};
 /// a later patch, as far as this one has it.
 pub(super) const CONTRACT: &str = "wardroom:plugin";
 pub(super) const CONTRACT_VERSION: &str = "0.1.0";
-/// What `wasi:cli/imports` is made of: all linked, all empty but for clocks and random numbers.
-const WASI: [&str; 6] = [
+/// What `wasi:cli/imports` is made of, all linked, all empty but for clocks and random numbers; and `wasi:http`, by
+/// which nobody is reached who was not granted.
+const WASI: [&str; 7] = [
     "wasi:cli",
     "wasi:clocks",
     "wasi:filesystem",
+    "wasi:http",
     "wasi:io",
     "wasi:random",
     "wasi:sockets",
@@ -125,8 +127,10 @@ mod tests {
     fn only_the_contract_and_the_second_wasi_are_offered() {
         for name in [
             "wardroom:plugin/log@0.1.0",
+            "wardroom:plugin/config@0.1.0",
             "wasi:io/streams@0.2.6",
             "wasi:sockets/tcp@0.2.0",
+            "wasi:http/outgoing-handler@0.2.3",
         ] {
             assert!(is_offered(name), "{name}");
         }

@@ -1,5 +1,6 @@
 //! The sandbox: one wasmtime engine for all plugins of the host, its clock, and what its guests can import.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -13,13 +14,15 @@ use wasmtime::{
 use super::bindings::wardroom::plugin as imports;
 use super::cache::Cache;
 use super::compile::Compile;
+use super::granted::{Granted, Grants};
 use super::lanes::Lanes;
 use super::loaded::LoadedCodes;
 use super::meter::{OutOfCpu, Turn};
+use super::outbound::Outbound;
 use super::share::Share;
 use super::state::State;
 use super::turns::Turns;
-use crate::config::{Limits, TenantName};
+use crate::config::{Limits, PluginConfig, PluginName, TenantName};
 use crate::metrics::Metrics;
 
 /// How often a running guest looks up: after so long it lets others have the thread, and its budget is checked.
@@ -40,6 +43,9 @@ pub struct Engine {
     pub(super) metrics: Metrics,
     pub(super) compile: Compile,
     pub(super) cache: Option<Arc<Cache>>,
+    /// What its plugins were given.
+    pub(super) granted: Granted,
+    pub(super) outbound: Arc<Outbound>,
     /// Bytes of linear memory that all instances have together.
     pub(super) instances_memory: Arc<AtomicUsize>,
     pub(super) loaded: Arc<LoadedCodes>,
@@ -88,17 +94,28 @@ impl Engine {
         }
     }
 
+    /// The same, sending HTTP requests in another way.
+    #[must_use]
+    pub fn reaching(self, outbound: Outbound) -> Self {
+        Self {
+            outbound: Arc::new(outbound),
+            ..self
+        }
+    }
+
     fn build(limits: &Limits, metrics: Metrics) -> wasmtime::Result<Self> {
         let mut config = code_configuration();
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
         let engine = wasmtime::Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
         imports::types::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::rooms::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::connection::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::server::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::state::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+        imports::config::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         imports::log::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
         start_clock(&engine)?;
         // One thread is left to those whose guests return within a tick, if there are two.
@@ -113,6 +130,8 @@ impl Engine {
             metrics,
             compile: Compile::Here,
             cache: None,
+            granted: Granted::default(),
+            outbound: Arc::default(),
             instances_memory: Arc::default(),
             loaded: Arc::default(),
             lanes: Arc::new(Lanes::new(threads)),
@@ -131,16 +150,30 @@ impl Engine {
         }
     }
 
-    /// The same engine for the plugins of one more tenant: they count here, and have this share of the CPU time when
-    /// others want it too.
+    /// The same engine for the plugins of one more tenant: they count here, their requests too, were given nothing yet,
+    /// and have this share of the CPU time when others want it too.
     #[must_use]
     pub fn for_tenant(&self, tenant: TenantName, metrics: Metrics, cpu_share: u32) -> Self {
         Self {
             tenant,
             metrics,
+            granted: Granted::default(),
+            outbound: Arc::new(self.outbound.for_tenant()),
             share: Share::new(self.turns.of_tenant(cpu_share)),
             ..self.clone()
         }
+    }
+
+    /// Replaces what the tenant's plugins are given: for requests that are sent, events that begin and files that are
+    /// loaded from now on.
+    pub fn grant(&self, plugins: &BTreeMap<PluginName, PluginConfig>) {
+        self.granted.set(plugins);
+    }
+
+    /// What they are given now.
+    #[must_use]
+    pub fn grants(&self) -> Arc<Grants> {
+        self.granted.now()
     }
 
     /// Gives the tenant another share of the CPU time, at once.

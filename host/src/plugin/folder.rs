@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest as _, Sha256};
 
 use super::{Engine, LoadError};
+use crate::config;
 
 /// A file that was changed so recently may change again without a sign of it: file systems keep times by the tick.
 const TICK: Duration = Duration::from_millis(20);
@@ -38,6 +39,12 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// As an operator says it.
+    #[must_use]
+    pub fn sha256(self) -> config::Sha256 {
+        config::Sha256(self.0)
+    }
 }
 
 /// All that is in a file.
@@ -47,6 +54,13 @@ pub struct Content {
     pub bytes: Vec<u8>,
     /// Of these.
     pub digest: Digest,
+}
+
+impl From<Vec<u8>> for Content {
+    fn from(bytes: Vec<u8>) -> Self {
+        let digest = Digest::of(&bytes);
+        Self { bytes, digest }
+    }
 }
 
 /// Reads a file, if it is no larger than a component may be; no byte is read of one that is, and no more than one too
@@ -80,8 +94,7 @@ fn read_at_most(file: &Path, bytes_max: usize) -> Result<Content, FileError> {
         let max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         return Err(LoadError::TooLarge { bytes: size, max }.into());
     }
-    let digest = Digest::of(&bytes);
-    Ok(Content { bytes, digest })
+    Ok(bytes.into())
 }
 
 /// What tells one content of a file from another without reading it; also after the file was renamed.

@@ -15,7 +15,7 @@ use super::compile::CompileError;
 use super::contract::{CONTRACT, CONTRACT_VERSION, check_imports, find_exports};
 use super::engine::Engine;
 use super::failure::{Trap, limit_of_unfit};
-use super::folder::{FileError, read};
+use super::folder::{Content, Digest, FileError, read};
 use super::guest_log::GuestLog;
 use super::health::Health;
 use super::log_rate::LogRate;
@@ -25,7 +25,7 @@ use super::pool::Pool;
 use super::quote::one_line;
 use super::state::State;
 use super::{Exports, Plugin};
-use crate::config::{Limit, Value};
+use crate::config::{Limit, Sha256, Value};
 
 /// Why a file is not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub enum LoadError {
     Unfit(String),
     /// It needs something that the host does not offer.
     #[error(
-        "it imports `{0}`, which this host does not offer; a plugin may import wardroom:plugin and wasi:cli@0.2"
+        "it imports `{0}`, which this host does not offer; a plugin may import wardroom:plugin, wasi:cli@0.2 and wasi:http@0.2"
     )]
     ForbiddenImport(String),
     /// It is written against another version of the contract.
@@ -107,6 +107,18 @@ pub enum LoadError {
     /// What it says cannot be.
     #[error("its manifest is invalid: {0}")]
     Manifest(#[from] ManifestError),
+    /// Its operator said that it must be another file.
+    #[error(
+        "its SHA-256 is {is}, but the key sha256 of plugin {plugin} says {pinned}; put that file there, or change the key"
+    )]
+    OtherDigest {
+        /// Its name.
+        plugin: String,
+        /// What it is.
+        is: Sha256,
+        /// What it must be.
+        pinned: Sha256,
+    },
 }
 
 /// Loads a plugin; its log lines are marked with `name` until it has said its own. What is compiled is compiled off the
@@ -114,11 +126,12 @@ pub enum LoadError {
 ///
 /// # Errors
 /// [`LoadError`], with what to do.
-pub async fn load(engine: &Engine, name: &str, bytes: Vec<u8>) -> Result<Plugin, LoadError> {
+pub async fn load(engine: &Engine, name: &str, content: Content) -> Result<Plugin, LoadError> {
+    let Content { bytes, digest } = content;
     let loaded = async {
         check_header(&bytes, engine.limits.component_bytes_max)?;
         let mut code = engine.code(bytes).await?;
-        let checked = check(engine, name, &mut code).await;
+        let checked = check(engine, name, digest, &mut code).await;
         engine.keep(code).await;
         checked
     };
@@ -185,8 +198,8 @@ impl Inspection {
 /// # Errors
 /// [`FileError::Read`]; all that is wrong with what was read is in the result.
 pub async fn inspect(engine: &Engine, file: &Path) -> Result<Inspection, FileError> {
-    let bytes = match read(engine, file).await {
-        Ok(content) => content.bytes,
+    let Content { bytes, digest } = match read(engine, file).await {
+        Ok(content) => content,
         Err(FileError::Load(error @ LoadError::TooLarge { bytes, .. })) => {
             return Ok(Inspection::refused(bytes, error));
         }
@@ -205,7 +218,7 @@ pub async fn inspect(engine: &Engine, file: &Path) -> Result<Inspection, FileErr
     let exports = ty.exports(&engine.engine);
     let imports = imports.map(|(name, _)| name.to_owned()).collect();
     let exports = exports.map(|(name, _)| name.to_owned()).collect();
-    let checked = check(engine, &stem(file), &mut code).await;
+    let checked = check(engine, &stem(file), digest, &mut code).await;
     engine.keep(code).await;
     Ok(Inspection {
         bytes: size,
@@ -221,7 +234,12 @@ pub fn stem(file: &Path) -> Cow<'_, str> {
     file.file_stem().unwrap_or_default().to_string_lossy()
 }
 
-async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, LoadError> {
+async fn check(
+    engine: &Engine,
+    name: &str,
+    digest: Digest,
+    code: &mut Code,
+) -> Result<Plugin, LoadError> {
     let loaded = Arc::clone(&code.loaded);
     let component = &loaded.component;
     check_imports(engine, component)?;
@@ -245,6 +263,7 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
     let routes_max = limits.routes_max;
     // Patterns may hold expressions, and to compile thousands of them takes a while.
     let manifest = blocking(move || Manifest::check(said, routes_max)).await??;
+    check_digest(engine, &manifest.name, digest.sha256())?;
     if !manifest.routes.is_empty() && exports.messages.is_none() {
         return Err(LoadError::MissingExport {
             wanting: "routes",
@@ -266,7 +285,7 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
     let events = manifest.routes.iter().map(|route| route.event.as_str());
     let metrics = engine.metrics.plugin(&manifest.name, events);
     let label = engine.tenant.qualify(&manifest.name);
-    let pool = Pool::new(engine.clone(), pre, exports, manifest.mode, &label);
+    let pool = Pool::new(engine.clone(), pre, exports, &manifest, &label);
     Ok(Plugin {
         manifest,
         label,
@@ -276,6 +295,19 @@ async fn check(engine: &Engine, name: &str, code: &mut Code) -> Result<Plugin, L
         metrics,
         _code: loaded,
     })
+}
+
+/// Whose file it must be, its manifest says: one that calls itself otherwise has nothing of what that plugin was given.
+fn check_digest(engine: &Engine, plugin: &str, is: Sha256) -> Result<(), LoadError> {
+    let granted = engine.granted.of(plugin);
+    match granted.and_then(|granted| granted.sha256) {
+        Some(pinned) if pinned != is => Err(LoadError::OtherDigest {
+            plugin: plugin.to_owned(),
+            is,
+            pinned,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Says what is wrong with a file that is no component better than its parser would.
@@ -308,10 +340,10 @@ async fn describe(
         engine.metrics.clone(),
     ));
     let log = GuestLog::new(rate, limits.log_line_bytes_max, engine.metrics.clone());
-    let state = State::new(engine, log);
+    let state = State::new(engine, None, log);
     state.log.begin(limits.log_lines_per_event_max);
     state.meter.start(limits.describe_cpu_max);
-    let meter = Arc::clone(&state.meter);
+    let (meter, turn) = (Arc::clone(&state.meter), state.turn.clone());
     let mut store = engine.store(state);
     // What is copied out of the guest: the texts, and what each item of a list takes here besides.
     store.set_hostcall_fuel(limits.manifest_bytes_max);
@@ -325,6 +357,7 @@ async fn describe(
         limits.event_wall_max,
         Metered {
             meter: &meter,
+            turn: &turn,
             future: asking,
         },
     )
@@ -353,24 +386,4 @@ fn is_too_large(error: &wasmtime::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_that_are_no_components_are_told_apart() {
-        assert!(matches!(
-            check_header(b"\0asm\x01\0\0\0", 100),
-            Err(LoadError::CoreModule)
-        ));
-        assert!(matches!(check_header(b"", 100), Err(LoadError::NotWasm)));
-        assert!(matches!(
-            check_header(b"#!/bin/sh", 100),
-            Err(LoadError::NotWasm)
-        ));
-        assert!(check_header(b"\0asm\x0d\0\x01\0", 8).is_ok());
-        assert!(matches!(
-            check_header(b"\0asm\x0d\0\x01\0", 7),
-            Err(LoadError::TooLarge { bytes: 8, max: 7 })
-        ));
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use wardroom_router::{Pattern, PatternParser, RouteTable};
 
 use super::bindings::exports::wardroom::plugin::manifest as wit;
 use super::quote::cut;
-use crate::config::Limits;
+use crate::config::{Limits, PluginName};
 use crate::protocol::is_event_name;
 
 /// Of a version, which is in the log of each swap.
@@ -275,7 +275,7 @@ pub enum ManifestError {
 impl Manifest {
     /// Checks what a plugin said.
     pub(super) fn check(said: Said, routes_max: usize) -> Result<Self, ManifestError> {
-        if !is_plugin_name(&said.name) {
+        if said.name.parse::<PluginName>().is_err() {
             return Err(ManifestError::Name(cut(&said.name)));
         }
         if said.version.len() > VERSION_BYTES_MAX || said.version.contains(char::is_control) {
@@ -339,11 +339,6 @@ impl Route {
             }),
         }
     }
-}
-
-fn is_plugin_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=63).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 fn check_hooks(names: &[String]) -> Result<Hooks, ManifestError> {

@@ -123,10 +123,11 @@ impl MeterState {
     }
 }
 
-/// A future whose polls are metered.
+/// A future whose polls are metered, and that holds no turn while it waits.
 #[derive(Debug)]
 pub(super) struct Metered<'a, F> {
     pub(super) meter: &'a Meter,
+    pub(super) turn: &'a Turn,
     pub(super) future: F,
 }
 
@@ -139,6 +140,7 @@ impl<F: Future + Unpin> Future for Metered<'_, F> {
         if poll.is_pending() {
             // A finished event's time is nobody's business, and most finish here.
             self.meter.pause();
+            self.turn.pause();
         }
         poll
     }
@@ -151,7 +153,14 @@ impl<F: Future + Unpin> Future for Metered<'_, F> {
 #[derive(Clone, Debug)]
 pub(super) struct Turn {
     turns: TenantTurns,
-    held: Arc<Mutex<Option<Permit>>>,
+    held: Arc<Mutex<Held>>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    permit: Option<Permit>,
+    /// It waits for nothing but the thread.
+    is_yielding: bool,
 }
 
 impl Turn {
@@ -166,27 +175,39 @@ impl Turn {
     pub(super) async fn next(self) {
         // A permit may be free at once, and others want the thread all the same. Tokio's own yield puts the task
         // behind them, and has tokio look at the sockets first; wasmtime's is polled again at once (wasmtime#10667).
+        self.held.lock().is_yielding = true;
         tokio::task::yield_now().await;
         // Only then: whoever waits for the permit would go before all of them, and a round of turns would pass as one.
         self.end();
         let permit = self.turns.next().await;
-        *self.held.lock() = Some(permit);
+        self.held.lock().permit = Some(permit);
+    }
+
+    /// Gives the permit back, if it holds one, for its guest waits: for a timer, the network, the bus. Others need not
+    /// wait for that as well. Who merely yields keeps it: see [`Self::next`].
+    fn pause(&self) {
+        let mut held = self.held.lock();
+        if !held.is_yielding {
+            held.permit = None;
+        }
     }
 
     /// Whether it has a permit.
     pub(super) fn is_held(&self) -> bool {
-        self.held.lock().is_some()
+        self.held.lock().permit.is_some()
     }
 
     /// Gives the permit back, if it holds one.
     pub(super) fn end(&self) {
-        self.held.lock().take();
+        *self.held.lock() = Held::default();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
 
     use super::super::turns::Turns;
     use super::*;
@@ -243,6 +264,29 @@ mod tests {
             let now = turns.load(Ordering::Relaxed);
             assert!(now - before <= 1, "{} turns at once", now - before);
             before = now;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_yields_keeps_the_turn_and_who_waits_does_not() {
+        let turns = Turns::new(1);
+        let turn = Turn::new(turns.of_tenant(1));
+        let meter = Meter::new();
+        meter.start(MAX);
+        let guest = Box::pin(async {
+            turn.clone().next().await;
+            turn.clone().next().await;
+            std::future::pending::<()>().await;
+        });
+        let mut guest = Metered {
+            meter: &meter,
+            turn: &turn,
+            future: guest,
+        };
+        // It yields before its first turn, yields again in it, and waits in its second.
+        for free in [1, 0, 1] {
+            assert!((&mut guest).now_or_never().is_none());
+            assert_eq!(turns.free(), free);
         }
     }
 

@@ -11,6 +11,7 @@ mod contract;
 mod engine;
 mod failure;
 mod folder;
+mod granted;
 mod guest_log;
 mod health;
 mod host;
@@ -21,6 +22,7 @@ mod log_rate;
 mod manifest;
 mod memory;
 mod meter;
+mod outbound;
 mod pool;
 mod quote;
 mod share;
@@ -44,8 +46,10 @@ pub use compile::{Compile, CompileError};
 pub use engine::{Engine, EngineError};
 pub use failure::{CallError, Trap};
 pub use folder::{Content, Digest, FileError, Stamp, plugin_files, read};
+pub use granted::Grants;
 pub use loader::{Inspection, LoadError, inspect, load, stem};
 pub use manifest::{Hooks, Manifest, ManifestError, Mode, Route};
+pub use outbound::Outbound;
 pub use state::{Event, RoutedMessage, Subject};
 
 pub(crate) use compile::precompile;
@@ -301,7 +305,7 @@ impl Plugin {
         let mut lease = self.pool.take().await?;
         let state = lease.instance.store.data_mut();
         state.begin(event);
-        let meter = Arc::clone(&state.meter);
+        let (meter, turn) = (Arc::clone(&state.meter), state.turn.clone());
         lease.instance.store.set_epoch_deadline(1);
         let called = {
             let calling = std::pin::pin!(function(&mut lease.instance));
@@ -309,6 +313,7 @@ impl Plugin {
                 self.limits().event_wall_max,
                 Metered {
                     meter: &meter,
+                    turn: &turn,
                     future: calling,
                 },
             )

@@ -15,7 +15,7 @@ use super::bindings::exports::wardroom::plugin::{connections, messages};
 use super::engine::Engine;
 use super::guest_log::GuestLog;
 use super::log_rate::LogRate;
-use super::manifest::Mode;
+use super::manifest::{Manifest, Mode};
 use super::meter::Metered;
 use super::share::Place;
 use super::state::State;
@@ -26,6 +26,7 @@ pub(super) struct Pool {
     engine: Engine,
     pre: InstancePre<State>,
     exports: Exports,
+    name: Arc<str>,
     log: Arc<LogRate>,
     mode: Mode,
     /// The last one given back is taken first: its memory is still in the caches, and the others grow old unused.
@@ -78,9 +79,10 @@ impl Pool {
         engine: Engine,
         pre: InstancePre<State>,
         exports: Exports,
-        mode: Mode,
+        manifest: &Manifest,
         label: &str,
     ) -> Self {
+        let mode = manifest.mode;
         let instances = match mode {
             Mode::Singleton => 1,
             Mode::Pooled | Mode::Fresh => engine.limits.instances_per_plugin_max,
@@ -92,6 +94,7 @@ impl Pool {
             engine,
             pre,
             exports,
+            name: manifest.name.as_str().into(),
             log,
             mode,
             idle: Mutex::default(),
@@ -187,15 +190,16 @@ impl Pool {
             limits.log_line_bytes_max,
             self.engine.metrics.clone(),
         );
-        let state = State::new(&self.engine, log);
+        let state = State::new(&self.engine, Some(Arc::clone(&self.name)), log);
         // A guest's start-up is the event's that needs the instance.
         state.log.begin(limits.log_lines_per_event_max);
         state.meter.start(limits.event_cpu_max);
-        let meter = Arc::clone(&state.meter);
+        let (meter, turn) = (Arc::clone(&state.meter), state.turn.clone());
         let mut store = self.engine.store(state);
         let starting = Box::pin(self.start(&mut store));
         let started = Metered {
             meter: &meter,
+            turn: &turn,
             future: starting,
         }
         .await;

@@ -4,11 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::Engine;
+use super::granted::{Grant, Granted};
 use super::guest_log::GuestLog;
 use super::memory::Memory;
 use super::meter::{Meter, Turn};
+use super::outbound::Requests;
 use crate::config::Limits;
 use crate::hub::{Connection, Hub, Request};
 use crate::metrics::Metrics;
@@ -25,12 +28,20 @@ pub(super) struct State {
     pub(super) turn: Turn,
     /// What the plugin is being called for; `None` while it is instantiated and described.
     pub(super) event: Option<Event>,
+    /// What the plugin was given when the event began.
+    pub(super) grant: Option<Arc<Grant>>,
+    granted: Granted,
+    /// The plugin's name; `None` while it is described.
+    plugin: Option<Arc<str>>,
+    requests: Requests,
     wasi: WasiCtx,
+    http: WasiHttpCtx,
     table: ResourceTable,
 }
 
 impl State {
-    pub(super) fn new(engine: &Engine, log: GuestLog) -> Self {
+    /// For an instance of the plugin of this name; for one that is to say its own, without.
+    pub(super) fn new(engine: &Engine, plugin: Option<Arc<str>>, log: GuestLog) -> Self {
         let limits = Arc::clone(&engine.limits);
         let metrics = engine.metrics.clone();
         let wasi = WasiCtx::builder()
@@ -47,6 +58,7 @@ impl State {
         let all = Arc::clone(&engine.instances_memory);
         let memory = Memory::new(&limits, metrics.clone(), all, &engine.share, turn.clone());
         let meter = Arc::new(Meter::new());
+        let requests = Requests::new(engine, plugin.clone(), log.clone());
         Self {
             limits,
             metrics,
@@ -55,7 +67,12 @@ impl State {
             meter,
             turn,
             event: None,
+            grant: None,
+            granted: engine.granted.clone(),
+            plugin,
+            requests,
             wasi,
+            http: WasiHttpCtx::new(),
             table,
         }
     }
@@ -64,12 +81,17 @@ impl State {
     pub(super) fn begin(&mut self, event: Event) {
         self.meter.start(self.limits.event_cpu_max);
         self.log.begin(self.limits.log_lines_per_event_max);
+        self.requests.begin();
+        let plugin = self.plugin.as_deref();
+        self.grant = plugin.and_then(|plugin| self.granted.of(plugin));
         self.event = Some(event);
     }
 
     /// Ends it.
     pub(super) fn end(&mut self) {
         self.event = None;
+        self.grant = None;
+        self.requests.end();
         self.log.end();
         self.turn.end();
     }
@@ -93,6 +115,16 @@ impl WasiView for State {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.requests,
         }
     }
 }

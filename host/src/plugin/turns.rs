@@ -76,6 +76,12 @@ impl Turns {
         }
     }
 
+    /// How many nobody has.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.0.lock().free
+    }
+
     fn pass_on(&self) {
         // Who has given up waiting may not have been there to say so.
         loop {
@@ -234,9 +240,9 @@ mod tests {
         }
         drop(held);
         drop(waiting);
-        assert_eq!(turns.0.lock().free, 1);
+        assert_eq!(turns.free(), 1);
         drop(tenant.next().await);
-        assert_eq!(turns.0.lock().free, 1);
+        assert_eq!(turns.free(), 1);
     }
 
     #[tokio::test]

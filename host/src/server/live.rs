@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::load::Load;
 use super::look::{FileState, Files, Found, look};
 use crate::config::{Limits, TenantName};
-use crate::plugin::{Engine, FileError, Manifest, Plugin, plugin_files};
+use crate::plugin::{Engine, FileError, Grants, Manifest, Plugin, plugin_files};
 use crate::tenant::{Change, Conflict, PluginSet, Tenant};
 
 /// Swaps that are remembered.
@@ -100,6 +100,8 @@ pub(super) struct Live {
     files: Files,
     /// Those under which they were loaded.
     limits: Option<Arc<Limits>>,
+    /// What they were given then.
+    grants: Arc<Grants>,
     /// Something was found that the plugins which are live do not say yet.
     is_new: bool,
     /// When the first of the loads began that are to become live together.
@@ -138,7 +140,7 @@ impl Live {
     }
 
     /// Looks at the folder, and begins to load what is new in it: without patience also what is broken, and all of it
-    /// when other limits are in force.
+    /// when other limits are in force, or what has to be loaded anew because it is given something else.
     ///
     /// # Errors
     /// When the folder cannot be read; nothing has changed then.
@@ -151,8 +153,13 @@ impl Live {
         let listed = plugin_files(folder)?;
         let known = self.limits.replace(Arc::clone(engine.limits()));
         let is_other = known.is_none_or(|known| !Arc::ptr_eq(&known, engine.limits()));
-        let is_believed =
-            |state: &FileState| !is_other && (patience != Patience::None || !state.is_broken());
+        let grants = engine.grants();
+        let known = std::mem::replace(&mut self.grants, Arc::clone(&grants));
+        let is_believed = |state: &FileState| {
+            !is_other
+                && (patience != Patience::None || !state.is_broken())
+                && grants.loads_alike(&known, state.name())
+        };
         let began = Instant::now();
         self.is_new |= look(&mut self.files, listed, is_believed, engine, &self.ended);
         if self.burst.is_none() && self.is_loading(|load| load.began() >= began) {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::plugin::{Content, Digest, Engine, FileError, Plugin, load, read, stem};
+use crate::plugin::{Digest, Engine, FileError, Plugin, load, read, stem};
 
 /// What is known of a content.
 #[derive(Clone, Debug)]
@@ -104,16 +104,17 @@ impl Drop for Told {
 }
 
 async fn load_file(engine: &Engine, file: PathBuf, known: Vec<Verdict>) -> Loaded {
-    let Content { bytes, digest } = match read(engine, &file).await {
+    let content = match read(engine, &file).await {
         Ok(content) => content,
         Err(error) => return Loaded::Unreadable(error),
     };
     if let Some(verdict) = known
         .into_iter()
-        .find(|verdict| verdict.content == Some(digest))
+        .find(|verdict| verdict.content == Some(content.digest))
     {
         return Loaded::Known(verdict);
     }
-    let plugin = load(engine, &stem(&file), bytes).await;
+    let digest = content.digest;
+    let plugin = load(engine, &stem(&file), content).await;
     Loaded::New(digest, plugin.map(Box::new).map_err(FileError::from))
 }

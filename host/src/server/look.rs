@@ -99,6 +99,12 @@ impl FileState {
         }
     }
 
+    /// The name of the plugin that it is, if it is known to be one.
+    pub(super) fn name(&self) -> Option<&str> {
+        let plugin = self.verdict()?.plugin.as_ref().ok()?;
+        Some(&plugin.manifest.name)
+    }
+
     /// Whether it is known to be no plugin.
     pub(super) fn is_broken(&self) -> bool {
         self.verdict()

@@ -96,6 +96,9 @@ impl Mount {
             self.engine.store(Arc::new(engine));
             self.tenant.set_limits(limits);
         }
+        if config.plugin != running.plugin {
+            self.engine.load().grant(&config.plugin);
+        }
         self.engine.load().set_cpu_share(config.cpu_share);
         self.config.store(Arc::new(config));
         true

@@ -47,7 +47,8 @@ impl ReloadError {
 
 impl Host {
     /// Goes on with another configuration, and with the plugins that are in the folders now, as [`Mount::refresh`] has
-    /// them without patience; with other limits all of them are loaded anew. Connections stay open.
+    /// them without patience; with other limits all of them are loaded anew, and each that
+    /// has other values to read, or must be another file. Connections stay open.
     ///
     /// The new configuration is taken as a whole or not at all. What already runs keeps what it began with: an open
     /// connection its heartbeat, `message_bytes_max`, `outbox_bytes_max` and `outbox_messages_max`; an event all its
@@ -166,6 +167,7 @@ impl Host {
             self.engine
                 .with_limits(limits)
                 .for_tenant(name.clone(), metrics, config.cpu_share);
+        engine.grant(&config.plugin);
         let mount = Arc::new(Mount::new(config, gate, tenant, engine));
         if self.is_accepting.load(Ordering::Relaxed) {
             self.watch(&mount);

@@ -83,10 +83,10 @@ fn without_tenants_there_is_one() {
 #[test]
 fn mistakes_are_named_with_their_line() {
     assert_eq!(
-        faults("[tenants.Acme]\n[tenants.acme]\nplugin = 'x'\npath = 'ws'\nhosts = 5\n"),
+        faults("[tenants.Acme]\n[tenants.acme]\nplugns = 'x'\npath = 'ws'\nhosts = 5\n"),
         [
             "1: tenants.Acme: a tenant's name has 1 to 63 characters of a-z, 0-9 and -, and `room` is none",
-            "3: tenants.acme.plugin: there is no such key; the nearest is tenants.acme.plugins",
+            "3: tenants.acme.plugns: there is no such key; the nearest is tenants.acme.plugins",
             "5: tenants.acme.hosts: must be an array of texts, or one text, not 5",
         ]
     );

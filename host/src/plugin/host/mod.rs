@@ -3,6 +3,7 @@
 //! A guest's mistake is an error value, never a trap: a trap would end an instance that did nothing worse than
 //! pass a wrong argument.
 
+mod config;
 mod connection;
 mod log;
 mod rooms;

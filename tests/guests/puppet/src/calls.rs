@@ -3,6 +3,7 @@
 //! A call that returns nothing gives `"ok"`; a host error gives `{"limit": "…"}` and so on. Where a call takes JSON
 //! text, `{"raw": "…"}` hands over that text, whatever it is, and `{"big": n}` a string of n bytes.
 
+use crate::wardroom::plugin::config;
 use crate::wardroom::plugin::connection::{self, Visibility};
 use crate::wardroom::plugin::log::{self, Level};
 use crate::wardroom::plugin::rooms::{self, BroadcastOptions};
@@ -68,6 +69,8 @@ pub fn run(word: &str, step: &Value) -> Option<Value> {
             log::log(level(&step[1]), &text(&step[2]), &pairs(&step[3]));
             json!("ok")
         }
+        "config" => value(config::get(&text(&step[1])).map(|json| json.map_or(Value::Null, |json| parsed(&json)))),
+        "config-keys" => value(config::keys().map(Value::from)),
         "events" => json!(EVENTS.get()),
         _ => return kept::run(word, step),
     })

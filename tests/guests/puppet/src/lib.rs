@@ -13,6 +13,7 @@ mod calls;
 mod faults;
 mod kept;
 mod script;
+mod web;
 
 use exports::wardroom::plugin::connections::{Guest as Connections, HttpError};
 use exports::wardroom::plugin::manifest::{Guest as Describe, Manifest, Route};

@@ -1,16 +1,17 @@
 //! Runs scripts: JSON lists of steps, each a list of a word and its arguments, `["join", "/room"]`.
 //!
-//! A step is a host call (`calls.rs`), a fault (`faults.rs`) or one of the words here, which decide what the handler
-//! answers: `reply` (any text), `reply-none`, `reply-big` (bytes), `reply-deep` (levels), `reply-bytes` (no UTF-8),
-//! `error` (code, message), `claims` (JSON), `refuse` (status, headers, body). `tell` (event, room, step) broadcasts
-//! a step's result, `repeat` (times, step) says how often it succeeded, `twice` runs a whole list.
+//! A step is a host call (`calls.rs`), a fault (`faults.rs`), an HTTP request (`web.rs`) or one of the words here,
+//! which decide what the handler answers: `reply` (any text), `reply-none`, `reply-big` (bytes), `reply-deep` (levels),
+//! `reply-bytes` (no UTF-8), `error` (code, message), `claims` (JSON), `refuse` (status, headers, body). `tell` (event,
+//! room, step) broadcasts a step's result, `repeat` (times, step) says how often it succeeded, `twice` runs a whole
+//! list.
 //! Without any of them the handler answers the list of the steps' results.
 
 use crate::exports::wardroom::plugin::connections::HttpError;
 use crate::wardroom::plugin::connection::UpgradeRequest;
 use crate::wardroom::plugin::rooms::{self, BroadcastOptions};
 use crate::wardroom::plugin::types::HandlerError;
-use crate::{calls, faults, pairs, text};
+use crate::{calls, faults, pairs, text, web};
 use serde_json::{Value, json};
 
 /// What a script came to.
@@ -124,6 +125,7 @@ pub fn step(step_: &Value) -> Value {
         }
         word => faults::run(word, step_)
             .or_else(|| calls::run(word, step_))
+            .or_else(|| web::run(word, step_))
             .unwrap_or_else(|| {
                 let unknown = format!("no such step: {step_}");
                 json!({ "unknown": unknown })
