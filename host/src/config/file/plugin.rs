@@ -100,7 +100,7 @@ impl File<'_> {
             ),
             DeValue::Array(entries) => {
                 let settings = entries.iter().map(|value| self.setting(&given.inner(value), reading));
-                return settings.collect::<Option<Vec<_>>>().map(Setting::list);
+                return all(settings).map(Setting::list);
             }
             DeValue::Table(table) => match self.secret(table) {
                 None => return self.settings(table, given, reading),
@@ -128,7 +128,7 @@ impl File<'_> {
             let setting = self.setting(&given, reading)?;
             Some((name.get_ref().to_string(), setting))
         });
-        settings.collect::<Option<Vec<_>>>().map(Setting::table)
+        all(settings).map(Setting::table)
     }
 
     /// The secret that a table stands for, or why there is none; `None` for a table that is one.
@@ -162,6 +162,12 @@ impl File<'_> {
         let text = value.to_str().map(ToOwned::to_owned);
         text.ok_or_else(|| format!("the variable {name} must be UTF-8"))
     }
+}
+
+/// All of them, if each is there: every one is looked at, so that all that is wrong is said.
+fn all<T>(settings: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let settings: Vec<_> = settings.collect();
+    settings.into_iter().collect()
 }
 
 /// A value in the file.

@@ -237,6 +237,17 @@ const WRONG: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn all_that_is_wrong_is_said() {
+    let text = "
+        [plugin.a.config]
+        list = [{ env = 'ONE' }, 1, { env = 'TWO' }]
+        table = { a = { env = 'THREE' }, b = { file = 'four' } }
+        number = inf
+    ";
+    assert_eq!(load(text).unwrap_err().faults.len(), 5);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_its_key() {
     for (text, wrong) in WRONG {
         let error = load(text).unwrap_err().to_string();
