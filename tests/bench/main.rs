@@ -18,6 +18,7 @@ mod noise;
 mod process;
 mod rpc;
 mod smoke;
+mod stalls;
 mod swap;
 mod table;
 mod tenants;

@@ -124,3 +124,10 @@ async fn finish(tasks: &mut JoinSet<Result<()>>) -> Result<()> {
     }
     Ok(())
 }
+
+/// In milliseconds, of latencies in microseconds; 0 of none.
+pub(crate) fn quantile(micros: &mut [u32], share: f64) -> f64 {
+    micros.sort_unstable();
+    let place = ((micros.len() as f64 * share) as usize).min(micros.len().saturating_sub(1));
+    f64::from(micros.get(place).copied().unwrap_or_default()) / 1e3
+}

@@ -14,9 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::client::Client;
+use crate::measure::quantile;
 use crate::noise::{self, Noise, Tally};
 use crate::process::{Cores, Server, allow_files};
 use crate::rpc::echo;
+use crate::stalls::{Span, Stalls, Watch};
 
 /// Where latency is measured, so many connections send a request each at this interval: 1000 a second.
 const TALKING: usize = 100;
@@ -48,8 +50,8 @@ pub(crate) struct Measuring<'a> {
 /// What was measured beside one noise.
 #[derive(Debug, Default)]
 struct Row {
-    /// In microseconds.
-    latencies: Vec<u32>,
+    /// From each request to its reply.
+    replies: Vec<Span>,
     requests: u64,
     /// For which requests were sent as fast as they were answered.
     time: Duration,
@@ -104,6 +106,7 @@ impl Measuring<'_> {
             .chain(noises.iter().copied().map(Some))
             .collect();
         let mut rows: Vec<_> = beside.iter().map(|_| Row::default()).collect();
+        let watch = Watch::start(self.cores);
         for _ in 0..self.rounds {
             for (noise, row) in beside.iter().zip(&mut rows) {
                 let measured = self.measure(&server, *noise, setting.mount, row).await;
@@ -112,7 +115,7 @@ impl Measuring<'_> {
                 })?;
             }
         }
-        print(title, &beside, &mut rows)
+        print(title, &beside, &rows, &watch.stop())
     }
 
     /// Plugins and configuration.
@@ -153,8 +156,8 @@ impl Measuring<'_> {
         };
         sleep(WARM_UP).await;
         let end = Instant::now() + self.time;
-        for latencies in all(TALKING, |number| at_intervals(addr, number, end), self.time).await? {
-            row.latencies.extend(latencies);
+        for replies in all(TALKING, |number| at_intervals(addr, number, end), self.time).await? {
+            row.replies.extend(replies);
         }
         let start = Instant::now();
         let end = start + self.time;
@@ -191,11 +194,11 @@ async fn all<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
     Ok(results)
 }
 
-/// One connection that sends a request when it is time for one; returns how long each took. What has to wait for the
-/// reply to the one before takes from when it was due.
-async fn at_intervals(addr: SocketAddr, number: usize, end: Instant) -> Result<Vec<u32>> {
+/// One connection that sends a request when it is time for one; returns from when to when each took. What has to wait
+/// for the reply to the one before takes from when it was due.
+async fn at_intervals(addr: SocketAddr, number: usize, end: Instant) -> Result<Vec<Span>> {
     let mut client = Client::connect(addr).await?;
-    let mut latencies = Vec::new();
+    let mut replies = Vec::new();
     // Not all at the same moment.
     let mut due = Instant::now() + REQUEST_INTERVAL.mul_f64(number as f64 / TALKING as f64);
     while due < end {
@@ -204,11 +207,11 @@ async fn at_intervals(addr: SocketAddr, number: usize, end: Instant) -> Result<V
             sleep(left).await;
             start = Instant::now();
         }
-        echo(&mut client, latencies.len() as u64).await?;
-        latencies.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
+        echo(&mut client, replies.len() as u64).await?;
+        replies.push((start, Instant::now()));
         due += REQUEST_INTERVAL;
     }
-    Ok(latencies)
+    Ok(replies)
 }
 
 /// One connection that sends a request for each reply; returns how many there were.
@@ -222,7 +225,8 @@ async fn back_to_back(addr: SocketAddr, end: Instant) -> Result<u64> {
     Ok(requests)
 }
 
-fn print(title: &str, beside: &[Option<Noise>], rows: &mut [Row]) -> Result<()> {
+/// Latencies without the requests during which the machine stood still.
+fn print(title: &str, beside: &[Option<Noise>], rows: &[Row], stalls: &Stalls) -> Result<()> {
     let mut out = stdout().lock();
     writeln!(
         out,
@@ -230,27 +234,32 @@ fn print(title: &str, beside: &[Option<Noise>], rows: &mut [Row]) -> Result<()> 
     )?;
     writeln!(
         out,
-        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>12}{:>8}  the other's answers",
-        "it", "requests", "p50 ms", "p99 ms", "max ms", "p99 +ms", "ratio", "requests/s", "ratio"
+        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>12}{:>8}  the other's answers",
+        "it",
+        "requests",
+        "left out",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "p99 +ms",
+        "ratio",
+        "requests/s",
+        "ratio"
     )?;
     let mut baseline = None;
     for (noise, row) in beside.iter().zip(rows) {
-        row.latencies.sort_unstable();
-        let latencies = &row.latencies;
-        let at = |share: f64| {
-            let place =
-                ((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1));
-            f64::from(latencies.get(place).copied().unwrap_or_default()) / 1e3
-        };
-        let (p99, rate) = (at(0.99), row.requests as f64 / row.time.as_secs_f64());
+        let mut latencies = stalls.undisturbed(&row.replies);
+        let p99 = quantile(&mut latencies, 0.99);
+        let rate = row.requests as f64 / row.time.as_secs_f64();
         let (base_p99, base_rate) = *baseline.get_or_insert((p99, rate));
         writeln!(
             out,
-            "{:<16}{:>10}{:>10.2}{p99:>10.2}{:>10.2}{:>10.2}{:>10.2}{rate:>12.0}{:>8.2}  {}",
+            "{:<16}{:>10}{:>10}{:>10.2}{p99:>10.2}{:>10.2}{:>10.2}{:>10.2}{rate:>12.0}{:>8.2}  {}",
             noise.map_or("is silent", Noise::name),
             latencies.len(),
-            at(0.5),
-            at(1.0),
+            row.replies.len() - latencies.len(),
+            quantile(&mut latencies, 0.5),
+            quantile(&mut latencies, 1.0),
             p99 - base_p99,
             p99 / base_p99,
             rate / base_rate,

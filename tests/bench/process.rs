@@ -44,6 +44,10 @@ impl Cores {
         Ok(cores)
     }
 
+    pub(crate) fn all(&self) -> [CoreId; 2] {
+        [self.server, self.generator]
+    }
+
     /// Starts a process on the server's core. A child inherits the core of the thread that starts it, so this thread
     /// goes there for a moment: no code has to run between fork and exec.
     fn spawn_pinned(&self, command: &mut Command) -> Result<Child> {
@@ -54,7 +58,8 @@ impl Cores {
     }
 }
 
-fn move_to(core: CoreId) -> Result<()> {
+/// Moves this thread.
+pub(crate) fn move_to(core: CoreId) -> Result<()> {
     ensure!(set_for_current(core), "cannot move to core {}", core.id);
     Ok(())
 }

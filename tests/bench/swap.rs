@@ -14,7 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Client, Incoming};
+use crate::measure::quantile;
 use crate::process::{Cores, Server};
+use crate::stalls::{Span, Stalls, Watch};
 
 const CONNECTIONS: usize = 200;
 const MEMBERS_PER_ROOM: usize = 10;
@@ -48,8 +50,8 @@ struct Shared {
     phase: AtomicUsize,
     stopping: AtomicBool,
     turn: AtomicUsize,
-    /// In microseconds, by phase and turn.
-    latencies: Mutex<[[Vec<u32>; TURNS]; 4]>,
+    /// From each message to its reply, by phase and turn.
+    replies: Mutex<[[Vec<Span>; TURNS]; 4]>,
 }
 
 impl Shared {
@@ -57,15 +59,12 @@ impl Shared {
         self.phase.store(phase as usize, Ordering::Relaxed);
     }
 
-    fn add(&self, latency: Duration) {
+    fn add(&self, reply: Span) {
         let phase = self.phase.load(Ordering::Relaxed);
-        let mut latencies = self
-            .latencies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         let turn = self.turn.load(Ordering::Relaxed);
-        if let Some(latencies) = latencies.get_mut(phase).and_then(|of| of.get_mut(turn)) {
-            latencies.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+        let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(replies) = replies.get_mut(phase).and_then(|of| of.get_mut(turn)) {
+            replies.push(reply);
         }
     }
 }
@@ -81,6 +80,7 @@ pub(crate) async fn run(wardroom: &Path, plugins: &Path, cores: Option<&Cores>) 
     }
     sleep(Duration::from_secs(2)).await;
     let before = server.resident_bytes()?;
+    let watch = Watch::start(cores);
     let mut times: [Vec<Duration>; 2] = Default::default();
     for turn in 0..TURNS {
         shared.turn.store(turn, Ordering::Relaxed);
@@ -109,7 +109,12 @@ pub(crate) async fn run(wardroom: &Path, plugins: &Path, cores: Option<&Cores>) 
     while let Some(talked) = talking.join_next().await {
         messages += talked??;
     }
-    report(&shared, &mut times, messages)?;
+    writeln!(
+        stdout(),
+        "swap, {CONNECTIONS} connections, {messages} messages, each with one reply; no connection closed"
+    )?;
+    print_latencies(&shared, &watch.stop())?;
+    print_times(&mut times)?;
     writeln!(
         stdout(),
         "server: {} MB resident before, {} MB after",
@@ -201,7 +206,7 @@ async fn talk(addr: std::net::SocketAddr, number: usize, shared: Arc<Shared>) ->
             &json!({ "event": "message", "path": path, "data": data, "id": sent }),
         )
         .await?;
-        shared.add(start.elapsed());
+        shared.add((start, Instant::now()));
         next += MESSAGE_INTERVAL;
         listen(&mut client, next).await?;
     }
@@ -248,39 +253,52 @@ fn check(text: &[u8], id: Option<&serde_json::Value>, replies: &mut u32) -> Resu
     Ok(())
 }
 
-fn report(shared: &Shared, times: &mut [Vec<Duration>; 2], messages: u64) -> Result<()> {
+/// Without the messages during which the machine stood still; how many those were, and for how long, is printed.
+fn print_latencies(shared: &Shared, stalls: &Stalls) -> Result<()> {
     let mut out = stdout().lock();
     writeln!(
         out,
-        "swap, {CONNECTIONS} connections, {messages} messages, each with one reply; no connection closed"
+        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}{:>10}   p99 ms of each turn",
+        "", "messages", "p50 ms", "p99 ms", "max ms", "ratio", "left out", "stalls ms"
     )?;
-    writeln!(
-        out,
-        "{:<16}{:>10}{:>10}{:>10}{:>10}{:>10}   p99 ms of each turn",
-        "", "messages", "p50 ms", "p99 ms", "max ms", "ratio"
-    )?;
-    let mut latencies = shared
-        .latencies
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let replies = shared.replies.lock();
+    let replies = replies.unwrap_or_else(PoisonError::into_inner);
     let mut baseline = None;
     for (phase, name) in PHASES {
-        let Some(turns) = latencies.get_mut(phase as usize) else {
+        let Some(turns) = replies.get(phase as usize) else {
             continue;
         };
-        let p99s = turns.each_mut().map(|turn| quantile(turn, 0.99));
-        let mut all = turns.concat();
+        let mut measured = turns.each_ref().map(|turn| stalls.undisturbed(turn));
+        let p99s = measured.each_mut().map(|turn| quantile(turn, 0.99));
+        let mut all = measured.concat();
         let ratio = median_ratio(&p99s, baseline.get_or_insert(p99s));
+        let left_out = turns.iter().map(Vec::len).sum::<usize>() - all.len();
+        let stalled: Duration = turns.iter().map(|turn| stalls.within(whole(turn))).sum();
         writeln!(
             out,
-            "{name:<16}{:>10}{:>10.2}{:>10.2}{:>10.2}{ratio:>10.2}   {}",
+            "{name:<16}{:>10}{:>10.2}{:>10.2}{:>10.2}{ratio:>10.2}{left_out:>10}{:>10}   {}",
             all.len(),
             quantile(&mut all, 0.5),
             quantile(&mut all, 0.99),
             quantile(&mut all, 1.0),
+            stalled.as_millis(),
             p99s.map(|p99| format!("{p99:.1}")).join(" "),
         )?;
     }
+    Ok(())
+}
+
+/// From the first to the last of a turn's replies.
+fn whole(replies: &[Span]) -> Span {
+    let replied = replies.iter().map(|(_, replied)| *replied);
+    match (replied.clone().min(), replied.max()) {
+        (Some(first), Some(last)) => (first, last),
+        _ => (Instant::now(), Instant::now()),
+    }
+}
+
+fn print_times(times: &mut [Vec<Duration>; 2]) -> Result<()> {
+    let mut out = stdout().lock();
     for (times, name) in times.iter_mut().zip(["known versions", "new versions"]) {
         times.sort_unstable();
         let at = |share: usize| {
@@ -299,13 +317,6 @@ fn report(shared: &Shared, times: &mut [Vec<Duration>; 2], messages: u64) -> Res
         )?;
     }
     Ok(())
-}
-
-/// In milliseconds; 0 of none.
-fn quantile(micros: &mut [u32], share: f64) -> f64 {
-    micros.sort_unstable();
-    let place = ((micros.len() as f64 * share) as usize).min(micros.len().saturating_sub(1));
-    f64::from(micros.get(place).copied().unwrap_or_default()) / 1e3
 }
 
 /// Of the turns' ratios the middle one: a machine that stalls for half a second spoils a turn, not the figure.

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const [url, screenshots] = process.argv.slice(2);
-const WAIT_MAX = 10_000;
+const WAIT_MAX = 60_000;
 const ROOM = 'bridge';
 const HOSTILE = '<img src=x onerror="document.title=\'injected\'"><b>bold</b>';
 

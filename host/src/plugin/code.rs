@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::Component;
 
 use super::LoadError;
+use super::background;
 use super::cache::{Cache, Facts, Key};
 use super::compile::{self, Compile, CompileError};
 use super::engine::Engine;
@@ -195,12 +196,12 @@ impl Engine {
     }
 }
 
-/// Runs what takes long or waits for the disk off the threads that carry connections.
+/// Runs what takes long or waits for the disk [in the background](background).
 pub(super) async fn blocking<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, CompileError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|panic| CompileError::Crashed(panic.to_string()))
+    let done = background::run(work).await;
+    done.map_err(|error| CompileError::Crashed(error.to_string()))
 }
 
 #[cfg(test)]

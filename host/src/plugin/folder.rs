@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Engine, LoadError};
+use super::{Engine, LoadError, background};
 use crate::config;
 
 /// A file that was changed so recently may change again without a sign of it: file systems keep times by the tick.
@@ -70,8 +70,8 @@ impl From<Vec<u8>> for Content {
 /// [`FileError::Read`], and [`LoadError::TooLarge`] in a [`FileError::Load`].
 pub async fn read(engine: &Engine, file: &Path) -> Result<Content, FileError> {
     let (file, bytes_max) = (file.to_owned(), engine.limits.component_bytes_max);
-    let reading = tokio::task::spawn_blocking(move || read_at_most(&file, bytes_max));
-    let content = reading.await.map_err(std::io::Error::other)?;
+    let reading = background::run(move || read_at_most(&file, bytes_max));
+    let content = reading.await?;
     if let Err(FileError::Load(error)) = &content
         && let Some(limit) = error.limit()
     {

@@ -3,6 +3,7 @@
 //! The only module that knows wasmtime and the generated types of the contract. A plugin's failure is a value
 //! here: it costs the instance and the event, and nothing else.
 
+mod background;
 mod bindings;
 mod cache;
 mod code;
