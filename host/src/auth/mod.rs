@@ -4,13 +4,17 @@
 //! Each answers one question about a request and knows nothing of the host. Configuration is made of them, `server`
 //! asks them.
 
+mod forwarded;
 mod jwt;
 mod keys;
-mod network;
+mod networks;
 mod origin;
+mod scheme;
 mod token;
 
+pub use forwarded::Forwarded;
 pub use jwt::{Jwt, JwtConfig, KeySource, TokenRefused, Verified};
-pub use network::{Forwarded, Networks};
-pub use origin::{OriginRefused, Origins, Scheme};
+pub use networks::Networks;
+pub use origin::{OriginRefused, Origins};
+pub use scheme::Scheme;
 pub use token::{find as find_token, redact as redact_token};

@@ -7,23 +7,7 @@ use hyper::Uri;
 use hyper::header::{self, HeaderMap, HeaderName};
 use hyper::http::uri::Authority;
 
-/// Whether a request came by TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// It did not.
-    Http,
-    /// It did.
-    Https,
-}
-
-impl Scheme {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
+use super::Scheme;
 
 /// The pages that may connect. A request without an `Origin` comes from no page, and none of these keeps it out: who
 /// can leave the header away can also write any other.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::network::{Network, NetworkError};
+use crate::auth::{Networks, Scheme};
 
 /// Of a name, by the rules of the domain name system.
 const NAME_BYTES_MAX: usize = 253;
@@ -26,7 +26,7 @@ const LABEL_BYTES_MAX: usize = 63;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowList {
     hosts: Vec<Allowed>,
-    networks: Vec<Network>,
+    networks: Networks,
 }
 
 /// What cannot be in an allow-list.
@@ -38,8 +38,8 @@ pub enum AllowListError {
     )]
     Host(String),
     /// It is no network.
-    #[error(transparent)]
-    Network(#[from] NetworkError),
+    #[error("{0}")]
+    Network(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,15 +56,6 @@ enum Pattern {
     /// `*.example.com`: any name that ends in this, which begins with its dot.
     Below(String),
     This(HostName),
-}
-
-/// How a request is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    /// As it is.
-    Http,
-    /// By TLS.
-    Https,
 }
 
 /// Where a request is to be sent, as the plugin says it.
@@ -124,8 +115,8 @@ impl AllowList {
         &mut self,
         networks: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), AllowListError> {
-        let networks = networks.into_iter().map(str::parse);
-        self.networks = networks.collect::<Result<_, _>>()?;
+        let texts = networks.into_iter().map(ToOwned::to_owned).collect();
+        self.networks = Networks::of(texts).map_err(AllowListError::Network)?;
         Ok(())
     }
 
@@ -135,8 +126,9 @@ impl AllowList {
     }
 
     /// Its networks, as [`Self::new`] takes them.
-    pub fn networks(&self) -> impl Iterator<Item = String> {
-        self.networks.iter().map(ToString::to_string)
+    #[must_use]
+    pub fn networks(&self) -> &[String] {
+        self.networks.texts()
     }
 
     /// Whether requests may be sent there, if the address allows it.
@@ -163,9 +155,7 @@ impl AllowList {
     /// Whether an address is in one of the networks.
     #[must_use]
     pub fn grants(&self, address: IpAddr) -> bool {
-        self.networks
-            .iter()
-            .any(|network| network.contains(address))
+        self.networks.contain(address)
     }
 }
 
@@ -173,7 +163,7 @@ impl Allowed {
     fn parse(text: &str) -> Result<Self, AllowListError> {
         let wrong = || AllowListError::Host(text.to_owned());
         let (scheme, rest) = text.split_once("://").ok_or_else(wrong)?;
-        let scheme = Scheme::parse(scheme).ok_or_else(wrong)?;
+        let scheme = Scheme::named(scheme).ok_or_else(wrong)?;
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split(authority, scheme).ok_or_else(wrong)?;
         let host = match host.strip_prefix('*') {
@@ -210,45 +200,17 @@ impl Pattern {
     }
 }
 
-impl Scheme {
-    fn parse(text: &str) -> Option<Self> {
-        match text {
-            "http" => Some(Self::Http),
-            "https" => Some(Self::Https),
-            _ => None,
-        }
-    }
-
-    /// The port where none is said.
-    #[must_use]
-    pub const fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-}
-
 impl Destination {
     /// Reads a scheme, in lower case, and what a URL has between its slashes; `None` when that is no host, or says
     /// more than a host and a port.
     #[must_use]
     pub fn new(scheme: &str, authority: &str) -> Option<Self> {
-        let scheme = Scheme::parse(scheme)?;
+        let scheme = Scheme::named(scheme)?;
         let (host, port) = split(authority, scheme)?;
         Some(Self {
             scheme,
             host: HostName::parse(host)?,
             port,
-        })
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Http => "http",
-            Self::Https => "https",
         })
     }
 }

@@ -4,9 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::access::JWT;
-use super::unit::{
-    Address, FileName, Folder, Given, Keeping, NetworkList, OriginList, Switch, Text, Time, Unit,
-};
+use super::unit::{Address, FileName, Folder, Given, Keeping, List, Switch, Text, Time, Unit};
 use super::{Config, JwtKey, Limit, StateStore, Value};
 
 /// How a key is called: as its field, unless it is in a table.
@@ -90,8 +88,8 @@ keys! {
     Admin admin: Address;
     AdminToken admin_token: Text;
     Path path: Text;
-    Origins origins: OriginList;
-    TrustedProxies trusted_proxies: NetworkList;
+    Origins origins: List;
+    TrustedProxies trusted_proxies: List;
     Plugins plugins: Folder;
     Cache cache: Folder;
     State state: Keeping;

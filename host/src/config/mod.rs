@@ -15,7 +15,6 @@ mod fault;
 mod file;
 mod key;
 mod limits;
-mod network;
 mod plugin;
 mod resolver;
 mod setting;
@@ -33,12 +32,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use access::{JwtKey, JwtTable};
-pub use allow_list::{AllowList, AllowListError, Destination, HostName, Scheme};
+pub use allow_list::{AllowList, AllowListError, Destination, HostName};
 pub use effective::Effective;
 pub use fault::{ConfigError, Fault, Origin};
 pub use key::Key;
 pub use limits::{Limit, Limits};
-pub use network::{Network, NetworkError};
 pub use plugin::{InvalidPluginName, PluginConfig, PluginKey, PluginName};
 pub use resolver::Resolver;
 pub use setting::Setting;
@@ -47,6 +45,7 @@ pub use sources::{ConfigFile, Flags, Sources};
 pub use tenant::{InvalidTenantName, TenantConfig, TenantKey, TenantName};
 pub use value::{Secret, Value};
 
+pub use crate::auth::Scheme;
 use crate::auth::{Networks, Origins};
 use unit::Given;
 

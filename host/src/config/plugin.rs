@@ -106,7 +106,7 @@ impl PluginKey {
         } = plugin;
         match self {
             Self::Http => Value::Texts(http.hosts().collect()),
-            Self::HttpNetworks => Value::Texts(http.networks().collect()),
+            Self::HttpNetworks => Value::Texts(http.networks().to_vec()),
             Self::Sha256 => Hex::show(sha256),
         }
     }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::access::JWT;
-use super::unit::{Count, Folder, Given, OriginList, Text, Texts, Unit};
+use super::unit::{Count, Folder, Given, List, Text, Texts, Unit};
 use super::{
     Fault, JwtKey, JwtTable, Limit, Limits, PluginConfig, PluginName, Value, fault, plugin,
 };
@@ -150,7 +150,7 @@ tenant_keys! {
     Plugins plugins: Folder;
     Path path: Text;
     Hosts hosts: Texts;
-    Origins origins: OriginList;
+    Origins origins: List;
     CpuShare cpu_share: Count;
 }
 

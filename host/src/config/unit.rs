@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::value::{SIZES, Secret, TIMES, Value};
 use super::{Sha256, StateStore};
-pub(super) use list::{NetworkList, OriginList, Texts};
+pub(super) use list::{List, Texts};
 
 /// What a source gives for a key.
 #[derive(Clone, Copy, Debug)]

@@ -32,54 +32,59 @@ impl Unit<Vec<String>> for Texts {
     }
 }
 
-/// Origins of pages.
-pub(in crate::config) enum OriginList {}
+/// What is made of texts and says itself what is wrong with one.
+pub(in crate::config) trait OfTexts: Sized {
+    /// What they are, with an example.
+    const WANTED: &str;
 
-impl Unit<Origins> for OriginList {
-    fn wanted() -> String {
-        "an array of origins, such as [\"https://acme.example.com\"], or \"*\"".to_owned()
+    fn of(texts: Vec<String>) -> Result<Self, String>;
+    /// As they were given.
+    fn texts(&self) -> &[String];
+}
+
+impl OfTexts for Origins {
+    const WANTED: &str = "origins, such as [\"https://acme.example.com\"], or \"*\"";
+
+    fn of(texts: Vec<String>) -> Result<Self, String> {
+        Self::of(texts)
     }
 
-    fn parse(given: Given<'_>) -> Option<Origins> {
-        Self::read(given).ok()
-    }
-
-    fn read(given: Given<'_>) -> Result<Origins, String> {
-        let texts = Texts::parse(given);
-        let texts = texts
-            .ok_or_else(|| format!("must be {}, not {given}", <Self as Unit<Origins>>::wanted()))?;
-        Origins::of(texts)
-    }
-
-    fn show(value: &Origins) -> Value {
-        Value::Texts(value.texts().to_vec())
+    fn texts(&self) -> &[String] {
+        self.texts()
     }
 }
 
-/// Networks of addresses.
-pub(in crate::config) enum NetworkList {}
+impl OfTexts for Networks {
+    const WANTED: &str = "networks, such as [\"10.0.0.0/8\", \"::1\"]";
 
-impl Unit<Networks> for NetworkList {
+    fn of(texts: Vec<String>) -> Result<Self, String> {
+        Self::of(texts)
+    }
+
+    fn texts(&self) -> &[String] {
+        self.texts()
+    }
+}
+
+/// Texts of one kind.
+pub(in crate::config) enum List {}
+
+impl<T: OfTexts> Unit<T> for List {
     fn wanted() -> String {
-        "an array of networks, such as [\"10.0.0.0/8\", \"::1\"]".to_owned()
+        format!("an array of {}", T::WANTED)
     }
 
-    fn parse(given: Given<'_>) -> Option<Networks> {
-        Self::read(given).ok()
+    fn parse(given: Given<'_>) -> Option<T> {
+        <Self as Unit<T>>::read(given).ok()
     }
 
-    fn read(given: Given<'_>) -> Result<Networks, String> {
+    fn read(given: Given<'_>) -> Result<T, String> {
         let texts = Texts::parse(given);
-        let texts = texts.ok_or_else(|| {
-            format!(
-                "must be {}, not {given}",
-                <Self as Unit<Networks>>::wanted()
-            )
-        })?;
-        Networks::of(texts)
+        let wanted = || format!("must be {}, not {given}", <Self as Unit<T>>::wanted());
+        T::of(texts.ok_or_else(wanted)?)
     }
 
-    fn show(value: &Networks) -> Value {
+    fn show(value: &T) -> Value {
         Value::Texts(value.texts().to_vec())
     }
 }
@@ -102,8 +107,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_one_is_said() {
-        let origins = <OriginList as Unit<Origins>>::read;
-        let networks = <NetworkList as Unit<Networks>>::read;
+        let origins = <List as Unit<Origins>>::read;
+        let networks = <List as Unit<Networks>>::read;
         let error = origins(Given::Texts(&["https://a", "b"])).unwrap_err();
         assert!(error.starts_with("\"b\" is no origin, such as"), "{error}");
         let error = networks(Given::Text("10.0.0.0/33")).unwrap_err();

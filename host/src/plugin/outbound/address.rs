@@ -2,44 +2,46 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::config::{AllowList, Destination, Network};
+use ipnet::{Ipv4Net, Ipv6Net};
+
+use crate::config::{AllowList, Destination};
 
 /// What is not everybody's of version 4.
-const NOT_PUBLIC_V4: [Network; 15] = [
-    Network::v4([0, 0, 0, 0], 8),       // this host, and unspecified
-    Network::v4([10, 0, 0, 0], 8),      // private
-    Network::v4([100, 64, 0, 0], 10),   // behind the provider's translation
-    Network::v4([127, 0, 0, 0], 8),     // loopback
-    Network::v4([169, 254, 0, 0], 16),  // link-local, and a cloud's metadata
-    Network::v4([172, 16, 0, 0], 12),   // private
-    Network::v4([192, 0, 0, 0], 24),    // protocols' own
-    Network::v4([192, 0, 2, 0], 24),    // documentation
-    Network::v4([192, 88, 99, 0], 24),  // relays of 6to4
-    Network::v4([192, 168, 0, 0], 16),  // private
-    Network::v4([198, 18, 0, 0], 15),   // benchmarks
-    Network::v4([198, 51, 100, 0], 24), // documentation
-    Network::v4([203, 0, 113, 0], 24),  // documentation
-    Network::v4([224, 0, 0, 0], 4),     // multicast
-    Network::v4([240, 0, 0, 0], 4),     // reserved, and broadcast
+const NOT_PUBLIC_V4: [Ipv4Net; 15] = [
+    v4([0, 0, 0, 0], 8),       // this host, and unspecified
+    v4([10, 0, 0, 0], 8),      // private
+    v4([100, 64, 0, 0], 10),   // behind the provider's translation
+    v4([127, 0, 0, 0], 8),     // loopback
+    v4([169, 254, 0, 0], 16),  // link-local, and a cloud's metadata
+    v4([172, 16, 0, 0], 12),   // private
+    v4([192, 0, 0, 0], 24),    // protocols' own
+    v4([192, 0, 2, 0], 24),    // documentation
+    v4([192, 88, 99, 0], 24),  // relays of 6to4
+    v4([192, 168, 0, 0], 16),  // private
+    v4([198, 18, 0, 0], 15),   // benchmarks
+    v4([198, 51, 100, 0], 24), // documentation
+    v4([203, 0, 113, 0], 24),  // documentation
+    v4([224, 0, 0, 0], 4),     // multicast
+    v4([240, 0, 0, 0], 4),     // reserved, and broadcast
 ];
 
 /// All that is everybody's of version 6. Outside of it are loopback, unspecified, link-local, site-local, unique local,
 /// multicast, and addresses of version 4 in the clothes of version 6 (`::ffff:0:0/96`, `::/96`, `64:ff9b::/96`).
-const PUBLIC_V6: Network = Network::v6([0x2000, 0], 3);
+const PUBLIC_V6: Ipv6Net = v6([0x2000, 0], 3);
 
 /// What of that is not.
-const NOT_PUBLIC_V6: [Network; 4] = [
-    Network::v6([0x2001, 0], 23),     // protocols' own, Teredo among them
-    Network::v6([0x2001, 0xdb8], 32), // documentation
-    Network::v6([0x2002, 0], 16),     // 6to4
-    Network::v6([0x3fff, 0], 20),     // documentation
+const NOT_PUBLIC_V6: [Ipv6Net; 4] = [
+    v6([0x2001, 0], 23),     // protocols' own, Teredo among them
+    v6([0x2001, 0xdb8], 32), // documentation
+    v6([0x2002, 0], 16),     // 6to4
+    v6([0x3fff, 0], 20),     // documentation
 ];
 
 /// Prefixes of addresses in which there is one of version 4.
-const TEREDO: Network = Network::v6([0x2001, 0], 32);
-const SIX_TO_FOUR: Network = Network::v6([0x2002, 0], 16);
+const TEREDO: Ipv6Net = v6([0x2001, 0], 32);
+const SIX_TO_FOUR: Ipv6Net = v6([0x2002, 0], 16);
 /// The well-known prefix of NAT64 and that of local ones, a little more of each than is in use.
-const NAT64: Network = Network::v6([0x64, 0xff9b], 32);
+const NAT64: Ipv6Net = v6([0x64, 0xff9b], 32);
 
 /// Whether a request to this destination may be sent to that address, which its name has led to. What the network
 /// would make of the address is looked at as well: it has to be everybody's, or granted, in all its forms.
@@ -52,11 +54,21 @@ pub(super) fn may_reach(list: &AllowList, destination: &Destination, address: Ip
 }
 
 fn is_public(address: IpAddr) -> bool {
-    let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
     match address {
-        IpAddr::V4(_) => !is_in(&NOT_PUBLIC_V4),
-        IpAddr::V6(_) => PUBLIC_V6.contains(address) && !is_in(&NOT_PUBLIC_V6),
+        IpAddr::V4(v4) => !NOT_PUBLIC_V4.iter().any(|network| network.contains(&v4)),
+        IpAddr::V6(v6) => {
+            PUBLIC_V6.contains(&v6) && !NOT_PUBLIC_V6.iter().any(|network| network.contains(&v6))
+        }
     }
+}
+
+const fn v4([a, b, c, d]: [u8; 4], bits: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, d), bits)
+}
+
+/// What follows the first two groups is zero.
+const fn v6([a, b]: [u16; 2], bits: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0), bits)
 }
 
 /// The addresses of version 4 that a gateway, or this machine, would make of one of version 6.
@@ -69,11 +81,11 @@ fn inner(address: IpAddr) -> Vec<Ipv4Addr> {
     let at = |end: u32| Ipv4Addr::from_bits((bits >> (128 - end)) as u32);
     let is_special = v6 == Ipv6Addr::UNSPECIFIED || v6 == Ipv6Addr::LOCALHOST;
     let is_mapped_or_compatible = bits >> 48 == 0 && !is_special;
-    if NAT64.contains(address) || is_mapped_or_compatible {
+    if NAT64.contains(&v6) || is_mapped_or_compatible {
         vec![at(128)]
-    } else if SIX_TO_FOUR.contains(address) {
+    } else if SIX_TO_FOUR.contains(&v6) {
         vec![at(48)]
-    } else if TEREDO.contains(address) {
+    } else if TEREDO.contains(&v6) {
         // The server's, and the client's with all bits turned around.
         vec![at(64), Ipv4Addr::from_bits(!at(128).to_bits())]
     } else {
