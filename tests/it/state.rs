@@ -95,6 +95,21 @@ async fn describe_has_none() {
 }
 
 #[tokio::test]
+async fn a_plugins_own_goes_by_the_name_in_its_manifest() {
+    let server = TestServer::start(&[puppet("1")], |config: &mut Config| {
+        // The key, the value, and `puppet`.
+        config.limits.state_bytes_max = 1 + 5 + 6;
+        let tenant = config.mounted().into_values().next().unwrap();
+        config.tenants.insert("acme".parse().unwrap(), tenant);
+    })
+    .unwrap();
+    let mut client = server.connect("A").await.unwrap();
+    let set = |value| json!(["state-set", "plugin", "k", value]);
+    let answers = run(&mut client, json!([set(12_345), set(123_456)])).await;
+    assert_eq!(answers, json!([1, { "limit": "state_bytes_max" }]));
+}
+
+#[tokio::test]
 async fn a_swap_leaves_all_of_it() {
     let server = start(&StateStore::Memory);
     let mut client = server.connect("A").await.unwrap();

@@ -32,7 +32,7 @@ pub(super) struct State {
     pub(super) grant: Option<Arc<Grant>>,
     granted: Granted,
     /// The plugin's name; `None` while it is described.
-    plugin: Option<Arc<str>>,
+    pub(super) plugin: Option<Arc<str>>,
     requests: Requests,
     wasi: WasiCtx,
     http: WasiHttpCtx,

@@ -123,7 +123,10 @@ impl State {
         event.state_operations += 1;
         let owner = match owner {
             wit::Owner::Tenant => Owner::Tenant,
-            wit::Owner::Plugin => Owner::Plugin(self.log.plugin().to_owned()),
+            wit::Owner::Plugin => {
+                let plugin = self.plugin.as_deref().ok_or_else(denied)?;
+                Owner::Plugin(plugin.to_owned())
+            }
             wit::Owner::Room(room) => {
                 let room = room_of(event, room.as_deref())?;
                 Owner::Room(room.as_str().to_owned())
