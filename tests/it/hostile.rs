@@ -4,9 +4,10 @@
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
+use std::net::SocketAddr;
 use tempfile::TempDir;
 use wardroom_tests::binary::{Invocation, Program};
-use wardroom_tests::{Client, Plugin};
+use wardroom_tests::{Client, Plugin, Web};
 
 const ROOM: &str = "/do/room";
 
@@ -24,22 +25,44 @@ fn attempt(what: &'static str, step: Value, gets: Value) -> Attempt {
 }
 
 /// A host with two tenants of one plugin each, which have the same name and routes, and their state in the same place.
-async fn serve(folder: &TempDir, state: &str) -> Program {
+/// One of them is given a value and a web server.
+async fn serve(folder: &TempDir, state: &str, web: &Web) -> (Program, SocketAddr) {
     let plugin = json!({ "name": "puppet", "routes": [["do", "/do"], ["do", "/do/room"]] });
-    let mut config = format!("state = \"{state}\"\n");
     for tenant in ["hostile", "victim"] {
         let plugins = folder.path().join(tenant);
         fs::create_dir_all(&plugins).unwrap();
         Plugin::puppet(&plugin).write(&plugins);
-        let table = "[tenants.NAME]\nplugins = \"NAME\"\npath = \"/NAME\"\n";
-        config.push_str(&table.replace("NAME", tenant));
     }
-    fs::write(folder.path().join("wardroom.toml"), config).unwrap();
+    configure(folder, state, web, &[]);
     let built = env!("CARGO_BIN_EXE_wardroom-tested");
     let program = std::env::var("WARDROOM").unwrap_or_else(|_| built.to_owned());
-    let arguments = ["serve", "--listen", "127.0.0.1:0"];
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     let invocation = Invocation::new(&program, &arguments).within(folder.path());
-    Program::invoke(&invocation).await.unwrap()
+    let program = Program::invoke(&invocation).await.unwrap();
+    let (_, admin) = program.ready.split_once(" admin=").unwrap();
+    let admin = admin.parse().unwrap();
+    (program, admin)
+}
+
+/// With these hosts granted to the plugin that is hostile.
+fn configure(folder: &TempDir, state: &str, web: &Web, granted: &[String]) {
+    let web = web.url();
+    let config = format!(
+        "state = \"{state}\"
+        [tenants.hostile]
+        plugins = \"hostile\"
+        path    = \"/hostile\"
+        [tenants.hostile.plugin.puppet]
+        http = {granted:?}
+        [tenants.victim]
+        plugins = \"victim\"
+        path    = \"/victim\"
+        [tenants.victim.plugin.puppet]
+        http   = [{web:?}]
+        config = {{ key = \"the victim's\" }}
+        "
+    );
+    fs::write(folder.path().join("wardroom.toml"), config).unwrap();
 }
 
 async fn connect(program: &Program, tenant: &str) -> Client {
@@ -153,6 +176,36 @@ fn by_key() -> Vec<Attempt> {
     owners.into_iter().flat_map(calls).collect()
 }
 
+fn by_value() -> Vec<Attempt> {
+    let get = |key| attempt("a configured value", json!(["config", key]), Value::Null);
+    vec![
+        get("key"),
+        get("victim.key"),
+        get("tenants.victim.plugin.puppet.config.key"),
+        get("admin_token"),
+        attempt("a configured value", json!(["config-keys"]), json!([])),
+    ]
+}
+
+/// By HTTP: the first of these it was not granted; to the second it was, by names that lead to this machine.
+fn by_request(servers: &[(&'static str, SocketAddr, &str)]) -> Vec<Attempt> {
+    let calls = |&(what, server, path): &(&'static str, SocketAddr, &str)| {
+        let port = server.port();
+        let to = |authority: String, gets| {
+            let request = json!({ "authority": authority, "path": path });
+            attempt(what, json!(["http", request]), json!({ "error": gets }))
+        };
+        [
+            to(server.to_string(), "HttpRequestDenied"),
+            to(format!("127.1:{port}"), "HttpRequestDenied"),
+            to(format!("[::ffff:127.0.0.1]:{port}"), "HttpRequestDenied"),
+            to(format!("0.0.0.0:{port}"), "HttpRequestDenied"),
+            to(format!("localhost:{port}"), "DestinationIpProhibited"),
+        ]
+    };
+    servers.iter().flat_map(calls).collect()
+}
+
 fn push() -> Value {
     json!({ "event": "stray", "path": ROOM, "data": 1 })
 }
@@ -172,7 +225,17 @@ fn is(got: &Value, gets: &Value) -> bool {
 async fn nothing_of_another_tenant_is_reached() {
     for state in ["memory", "state.redb"] {
         let folder = TempDir::new().unwrap();
-        let program = serve(&folder, state).await;
+        let web = Web::start().await.unwrap();
+        let (program, admin) = serve(&folder, state, &web).await;
+        let servers = [
+            ("the host, by HTTP", program.address, "/readyz"),
+            ("its admin listener, by HTTP", admin, "/metrics"),
+            ("what the other is granted", web.address, "/"),
+        ];
+        let names = servers.map(|(_, server, _)| format!("http://localhost:{}", server.port()));
+        configure(&folder, state, &web, &names);
+        program.signal("HUP").await.unwrap();
+        program.logged(&["configuration reloaded"]).await.unwrap();
         let mut victim = connect(&program, "victim").await;
         let mut hostile = connect(&program, "hostile").await;
         let owners = [json!("tenant"), json!("plugin"), json!({ "room": ROOM })];
@@ -184,7 +247,15 @@ async fn nothing_of_another_tenant_is_reached() {
         );
         let settled = victim.run(ROOM, Value::from(settle)).await.unwrap();
         let id = settled[1].as_str().unwrap();
-        let attempts = [at_large(ROOM), by_id(id), by_room(ROOM), by_key()].concat();
+        let attempts = [
+            at_large(ROOM),
+            by_id(id),
+            by_room(ROOM),
+            by_key(),
+            by_value(),
+            by_request(&servers),
+        ]
+        .concat();
         let mut table = format!("state = {state}\n");
         let mut wrong = 0;
         for Attempt { what, step, gets } in &attempts {
@@ -196,14 +267,19 @@ async fn nothing_of_another_tenant_is_reached() {
         eprintln!("{table}");
         assert_eq!(wrong, 0, "{table}");
         // Nothing has come to the other, and all of its own is as it was.
+        assert_eq!(web.accepted(), 0);
         victim.barrier().await.unwrap();
         let mut look = vec![json!(["joined"]), json!(["room-size", ROOM, "cluster"])];
         look.extend(owners.map(|owner| json!(["state-get", owner, "k"])));
+        look.push(json!(["config", "key"]));
+        look.push(json!(["http", { "authority": web.authority() }]));
         let seen = victim.run(ROOM, Value::from(look)).await.unwrap();
         assert_eq!(seen[0], json!([ROOM]));
         assert_eq!(seen[1]["size"], 1);
         for (place, version) in [(2, 1), (3, 2), (4, 3)] {
             assert_eq!(seen[place], json!([41, version]), "{seen}");
         }
+        assert_eq!(seen[5], "the victim's");
+        assert_eq!(seen[6]["status"], 200, "{seen}");
     }
 }
