@@ -3,13 +3,15 @@
 use std::io;
 
 use tokio::sync::oneshot;
+use tracing::dispatcher;
 
 /// How much lower its priority is. A thread that carries connections takes the core from it at once, where between equals
 /// it would wait for the other's turn to end, which is milliseconds; and on a busy host it still gets a tenth.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
 
-/// Runs it in a thread of its own: on Linux a priority belongs to a thread, which cannot raise it again.
+/// Runs it in a thread of its own: on Linux a priority belongs to a thread, which cannot raise it again. What it logs goes
+/// where the caller's lines go.
 ///
 /// # Errors
 /// When there is no thread for it, or it panics.
@@ -17,11 +19,13 @@ pub(super) async fn run<R: Send + 'static>(
     work: impl FnOnce() -> R + Send + 'static,
 ) -> io::Result<R> {
     let (done, result) = oneshot::channel();
+    let log = dispatcher::get_default(Clone::clone);
     let thread = std::thread::Builder::new().name("background".to_owned());
     thread.spawn(move || {
         stand_back();
+        let made = dispatcher::with_default(&log, work);
         // Who does not wait for it any more does not need it.
-        let _ = done.send(work());
+        let _ = done.send(made);
     })?;
     result.await.map_err(|_| io::Error::other("it panicked"))
 }
