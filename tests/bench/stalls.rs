@@ -99,7 +99,7 @@ fn watch(core: CoreId, stopping: &AtomicBool) -> Result<Vec<Span>> {
     Ok(stalls)
 }
 
-/// The times at which a core stood still.
+/// The times at which a core stood still, or made up for it.
 #[derive(Debug, Default)]
 pub(crate) struct Stalls {
     /// In order, none touching the next.
@@ -107,7 +107,12 @@ pub(crate) struct Stalls {
 }
 
 impl Stalls {
+    /// What was due meanwhile is done afterwards, and keeps waiting what follows it, for as long again at most: what is
+    /// measured needs less than half of a core by itself.
     fn of(mut all: Vec<Span>) -> Self {
+        for (from, to) in &mut all {
+            *to += to.duration_since(*from);
+        }
         all.sort_unstable();
         let mut spans: Vec<Span> = Vec::new();
         for (from, to) in all {
@@ -119,7 +124,7 @@ impl Stalls {
         Self { spans }
     }
 
-    /// How long each of these took, in microseconds, but for those during which the machine stood still.
+    /// How long each of these took, in microseconds, but for those in such times.
     pub(crate) fn undisturbed(&self, spans: &[Span]) -> Vec<u32> {
         let undisturbed = spans.iter().filter(|span| !self.touch(**span));
         undisturbed
@@ -134,7 +139,7 @@ impl Stalls {
         self.spans.get(behind).is_some_and(|(start, _)| *start < to)
     }
 
-    /// For how long it did in this time.
+    /// How much of this time that was.
     pub(crate) fn within(&self, (from, to): Span) -> Duration {
         let shared = self
             .spans
