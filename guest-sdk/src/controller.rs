@@ -37,6 +37,7 @@ pub struct PluginSpec {
     pub description: &'static str,
     pub mode: Option<&'static str>,
     pub headers: &'static [&'static str],
+    pub config_keys: &'static [&'static str],
     pub parts: &'static [Part],
 }
 
@@ -105,6 +106,8 @@ pub struct Manifest {
     pub mode: Option<String>,
     /// The headers of the upgrade request that the host should keep.
     pub headers: Vec<String>,
+    /// What the plugin reads of its [configuration](crate::config()).
+    pub config_keys: Vec<String>,
 }
 
 impl PluginSpec {
@@ -124,6 +127,7 @@ impl PluginSpec {
                 has(|controller| !controller.disconnect.is_empty()),
             ),
         ];
+        let owned = |texts: &[&str]| texts.iter().copied().map(str::to_owned).collect();
         Manifest {
             // A crate may be called `Chat_Room`, a plugin may not.
             name: self.name.to_ascii_lowercase().replace('_', "-"),
@@ -136,7 +140,8 @@ impl PluginSpec {
                 .map(|(name, _)| (*name).to_owned())
                 .collect(),
             mode: self.mode.map(str::to_owned),
-            headers: self.headers.iter().copied().map(str::to_owned).collect(),
+            headers: owned(self.headers),
+            config_keys: owned(self.config_keys),
         }
     }
 

@@ -8,7 +8,14 @@ use syn::{Expr, ExprLit, Ident, Lit, LitStr, Token, Type, braced, bracketed};
 
 use crate::errors::{Errors, list};
 
-const SETTINGS: [&str; 5] = ["name", "version", "description", "mode", "headers"];
+const SETTINGS: [&str; 6] = [
+    "name",
+    "version",
+    "description",
+    "mode",
+    "headers",
+    "config_keys",
+];
 const MODES: [&str; 3] = ["pooled", "fresh", "singleton"];
 
 /// One thing between the commas of `plugin!`.
@@ -76,6 +83,7 @@ struct Plugin {
     description: TokenStream,
     mode: TokenStream,
     headers: TokenStream,
+    config_keys: TokenStream,
     parts: Vec<TokenStream>,
 }
 
@@ -87,6 +95,7 @@ impl Default for Plugin {
             description: quote!(::core::env!("CARGO_PKG_DESCRIPTION")),
             mode: quote!(::core::option::Option::None),
             headers: quote!(),
+            config_keys: quote!(),
             parts: Vec::new(),
         }
     }
@@ -125,6 +134,10 @@ impl Plugin {
             ("headers", Setting::List(names)) => self.headers = quote!(#(#names),*),
             ("headers", Setting::Value(other)) => {
                 errors.on(other, "a list of names: `headers = [\"authorization\"]`")
+            }
+            ("config_keys", Setting::List(keys)) => self.config_keys = quote!(#(#keys),*),
+            ("config_keys", Setting::Value(other)) => {
+                errors.on(other, "a list of keys: `config_keys = [\"url\"]`")
             }
             ("mode", Setting::Value(mode)) => self.set_mode(&mode, errors),
             ("name", Setting::Value(name)) => {
@@ -193,6 +206,7 @@ impl Plugin {
             description,
             mode,
             headers,
+            config_keys,
             parts,
         } = self;
         let private = quote!(::wardroom_sdk::__private);
@@ -209,6 +223,7 @@ impl Plugin {
                     description: #description,
                     mode: #mode,
                     headers: &[#headers],
+                    config_keys: &[#config_keys],
                     parts: &[#(#parts),*],
                 };
             }

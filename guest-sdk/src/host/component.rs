@@ -211,6 +211,7 @@ impl<P: Plugin> manifest::Guest for P {
             hooks,
             mode,
             headers,
+            config_keys,
         } = P::SPEC.manifest();
         let routes = routes
             .into_iter()
@@ -223,7 +224,7 @@ impl<P: Plugin> manifest::Guest for P {
             hooks,
             mode,
             capabilities: Vec::new(),
-            config_keys: Vec::new(),
+            config_keys,
             headers,
             extra: Vec::new(),
         }

@@ -18,6 +18,7 @@ mod settings {
         mode = fresh,
         headers = "authorization",
         version = ["1"],
+        config_keys = "url",
         super::Chat,
         "x/:y" => super::Chat,
         "z" => { name = "z" },

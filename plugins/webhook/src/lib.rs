@@ -35,4 +35,7 @@ impl Webhook {
     }
 }
 
-wardroom_sdk::plugin!(Webhook);
+wardroom_sdk::plugin! {
+    config_keys = ["url", "token"],
+    Webhook,
+}

@@ -52,6 +52,12 @@ fn the_client_is_told_what_the_host_refuses() {
 }
 
 #[test]
+fn operators_see_what_it_reads() {
+    let manifest = Server::new::<webhook::Plugin>().manifest();
+    assert_eq!(manifest.config_keys, ["url", "token"]);
+}
+
+#[test]
 fn without_a_url_the_plugin_is_at_fault() {
     for config in [json!({}), json!({ "url": 7 })] {
         assert_eq!(post(&server(config)).unwrap_err().code, 500);
