@@ -210,7 +210,7 @@ async fn inspect_says_what_a_file_is() {
         "connect",
         "wardroom:plugin/rooms@0.1.0",
         "wardroom:plugin/manifest@0.1.0",
-        "wasi:io/streams@0.2.6",
+        "wasi:io/streams@0.2.",
         "  mode       fresh\n",
         "  capability http [31m\n",
         "  config key greeting\n",

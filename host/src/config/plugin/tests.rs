@@ -159,8 +159,8 @@ const WRONG: &[(&str, &str)] = &[
         "plugin.a.config: must be a table, not 1",
     ),
     (
-        "[plugin.a]\nhttp = 'https://a'",
-        "plugin.a.http: must be a list of texts",
+        "[plugin.a]\nhttp = ''",
+        "plugin.a.http: must be an array of texts, or one text",
     ),
     (
         "[plugin.a]\nhttp = ['a']",
@@ -228,7 +228,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "[tenants.t.plugin.a]\nhttp = 1",
-        "tenants.t.plugin.a.http: must be a list of texts",
+        "tenants.t.plugin.a.http: must be an array of texts, or one text",
     ),
     (
         "[tenants.t.plugin.a.config]\nb = { env = 'NONE' }",
