@@ -30,7 +30,7 @@ use hyper::http::request::Parts;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::cluster::Bus;
 use crate::config::{Config, ConfigError, StateStore, TenantName};
@@ -184,6 +184,12 @@ impl Host {
         !self.stopping.is_cancelled()
     }
 
+    /// The names of all hosts that are one server with it, its own among them, sorted.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<String> {
+        self.exchange.nodes()
+    }
+
     /// What it has counted, and what there is right now, as Prometheus reads it.
     #[must_use]
     pub fn metrics_text(&self) -> String {
@@ -254,6 +260,11 @@ impl Host {
         let stopping = self.stopping.clone();
         let housekeeping = Arc::clone(&self).keep_house();
         tokio::spawn(async move { stopping.run_until_cancelled(housekeeping).await });
+        let exchange = Arc::clone(&self.exchange);
+        // Until the last of its connections is closed it answers for them.
+        let announcing = AbortOnDropHandle::new(tokio::spawn(async move {
+            exchange.announce().await;
+        }));
         self.is_accepting.store(true, Ordering::Relaxed);
         for mount in self.mounts() {
             self.watch(&mount);
@@ -285,6 +296,8 @@ impl Host {
         drain::drain(hubs, self.config().drain).await;
         connections.close();
         connections.wait().await;
+        drop(announcing);
+        self.exchange.leave();
     }
 }
 

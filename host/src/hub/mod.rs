@@ -4,10 +4,12 @@
 //! sockets through `ws`, other hosts through the bus. Nothing here waits for a client.
 
 mod backlog;
+mod cluster;
 mod connection;
 mod exchange;
 mod outbox;
 mod query;
+mod question;
 mod remote;
 mod rooms;
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub use connection::{AttributesTooLarge, Connection, ConnectionId, Request};
 pub use exchange::Exchange;
 pub use outbox::{Outbox, Refused, Taken};
 pub use query::{ConnectionInfo, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Page};
+pub use question::Coverage;
 pub use rooms::RoomName;
 
 use crate::cluster::Subscription;
@@ -46,6 +49,7 @@ pub struct Hub {
 }
 
 struct Inner {
+    tenant: TenantName,
     exchange: Arc<Exchange>,
     /// What the names of its channels begin with.
     channels: String,
@@ -80,6 +84,7 @@ impl Hub {
     #[must_use]
     pub fn new(exchange: &Arc<Exchange>, tenant: &TenantName) -> Self {
         let inner = Arc::new(Inner {
+            tenant: tenant.clone(),
             exchange: Arc::clone(exchange),
             channels: exchange::channels_of(tenant),
             connections: RwLock::default(),
@@ -211,26 +216,20 @@ impl Hub {
     ) {
         let frame = self.inner.exchange.backlog.hold(frame);
         self.inner.rooms.deliver(room.as_str(), &frame, except);
-        let node = &self.inner.exchange.node;
+        let exchange = &self.inner.exchange;
+        let (node, instance) = (&exchange.node, exchange.instance);
         let sequence = &self.inner.sequence;
         let channel = self.inner.channel(room);
-        self.inner.exchange.bus.publish(
+        exchange.bus.publish(
             &channel,
             &RoomMessage {
                 push,
                 except,
                 node,
+                instance,
                 sequence,
             },
         );
-    }
-
-    /// Pushes to every open connection.
-    pub fn broadcast_all(&self, frame: Bytes) {
-        let frame = self.inner.exchange.backlog.hold(frame);
-        for connection in self.inner.connections.read().values() {
-            let _ = deliver(connection, frame.clone());
-        }
     }
 
     /// Pushes to one connection, whoever sends it.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Connection, ConnectionId, Hub, RoomName};
 
 /// Entries of a page when the asker does not say.
@@ -10,7 +12,7 @@ pub const PAGE_LIMIT_DEFAULT: u32 = 100;
 pub const PAGE_LIMIT_MAX: u32 = 1_000;
 
 /// What can be known of a connection from outside it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ConnectionInfo {
     /// Who it is.
     pub id: ConnectionId,

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ConnectionId, Inner};
+use super::exchange::Instance;
+use super::{ConnectionId, Exchange, Inner};
 use crate::cluster::Payload;
 use crate::protocol::{PushFrame, is_event_name, normalise_path};
 
@@ -18,6 +19,7 @@ pub(super) struct RoomMessage<'a> {
     pub(super) push: &'a PushFrame<'a>,
     pub(super) except: Option<ConnectionId>,
     pub(super) node: &'a str,
+    pub(super) instance: Instance,
     pub(super) sequence: &'a AtomicU64,
 }
 
@@ -31,8 +33,12 @@ impl Payload for RoomMessage<'_> {
         if let Some(except) = self.except {
             write!(rest, r#","excludeId":"{except}""#).expect("a string takes all writes");
         }
-        write!(payload, r#"{rest},"node":{node},"seq":{sequence}}}"#)
-            .expect("a vector takes all writes");
+        let instance = self.instance;
+        write!(
+            payload,
+            r#"{rest},"node":{node},"instance":"{instance}","seq":{sequence}}}"#
+        )
+        .expect("a vector takes all writes");
         payload.into()
     }
 }
@@ -40,7 +46,7 @@ impl Payload for RoomMessage<'_> {
 /// What other servers publish. Unknown members are theirs to add.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
+pub(super) struct Envelope<'a> {
     event: String,
     path: String,
     #[serde(borrow)]
@@ -49,6 +55,7 @@ struct Envelope<'a> {
     params: Option<serde_json::Map<String, serde_json::Value>>,
     exclude_id: Option<String>,
     node: Option<String>,
+    instance: Option<String>,
 }
 
 impl Inner {
@@ -58,23 +65,41 @@ impl Inner {
             tracing::warn!(channel, "malformed payload on the bus");
             return;
         };
-        if envelope.node.as_deref() == Some(self.exchange.node.as_str()) {
+        if self.exchange.is_own(&envelope) {
             return;
         }
-        let Some(path) = normalise_path(envelope.path).filter(|_| is_event_name(&envelope.event))
-        else {
-            return;
-        };
-        let params = flatten(envelope.params.unwrap_or_default());
+        let except = envelope.exclude_id.as_ref();
+        let except = except.and_then(|id| id.parse().ok());
+        if let Some(frame) = envelope.frame() {
+            let frame = self.exchange.backlog.hold(frame);
+            self.rooms.deliver(room, &frame, except);
+        }
+    }
+}
+
+impl Envelope<'_> {
+    /// As clients get it; `None` when it has no event that could be, or no path.
+    pub(super) fn frame(self) -> Option<Bytes> {
+        let path = normalise_path(self.path).filter(|_| is_event_name(&self.event))?;
+        let params = flatten(self.params.unwrap_or_default());
         let push = PushFrame {
-            event: &envelope.event,
+            event: &self.event,
             path: &path,
             params: &params,
-            data: envelope.data.map(RawValue::get),
+            data: self.data.map(RawValue::get),
         };
-        let except = envelope.exclude_id.and_then(|id| id.parse().ok());
-        let frame = self.exchange.backlog.hold(push.encode());
-        self.rooms.deliver(room, &frame, except);
+        Some(push.encode())
+    }
+}
+
+impl Exchange {
+    /// Whether it is this host's own. Its node's name says that to other servers, but two hosts may have been given the
+    /// same one.
+    fn is_own(&self, envelope: &Envelope<'_>) -> bool {
+        match &envelope.instance {
+            Some(instance) => *instance == self.instance.to_string(),
+            None => envelope.node.as_ref() == Some(&self.node),
+        }
     }
 }
 

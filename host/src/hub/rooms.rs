@@ -13,12 +13,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use indexmap::IndexMap;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::{Connection, ConnectionId};
 use crate::cluster::Subscription;
 
 /// A room's name: 1 to 1024 bytes. Cheap to clone.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RoomName(Arc<str>);
 
 impl RoomName {
@@ -32,6 +34,20 @@ impl RoomName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for RoomName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::new(&text).ok_or("a room's name has 1 to 1024 bytes")
+    }
+}
+
+impl From<RoomName> for String {
+    fn from(name: RoomName) -> Self {
+        name.as_str().to_owned()
     }
 }
 

@@ -19,6 +19,14 @@ wasmtime::component::bindgen!({
     imports: {
         // Waits for the bus.
         "wardroom:plugin/rooms.join": async,
+        // Wait for other hosts.
+        "wardroom:plugin/server.send": async,
+        "wardroom:plugin/server.close": async,
+        "wardroom:plugin/server.connections": async,
+        "wardroom:plugin/server.room-connections": async,
+        "wardroom:plugin/server.room-size": async,
+        "wardroom:plugin/server.rooms": async,
+        "wardroom:plugin/server.connection": async,
         // Wait for what keeps the values.
         "wardroom:plugin/state.get": async,
         "wardroom:plugin/state.set": async,

@@ -1,0 +1,135 @@
+//! What takes all hosts: pushes to connections that may be anywhere, and questions about all of them.
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::question::{Coverage, Question, all_connections, all_rooms};
+use super::remote::Envelope;
+use super::{ConnectionId, ConnectionInfo, Hub, Page, RoomName, deliver};
+use crate::protocol::Close;
+
+impl Hub {
+    /// Pushes to every open connection, on whatever host.
+    pub fn broadcast_all(&self, frame: Bytes) {
+        let exchange = &self.inner.exchange;
+        exchange.push_to_all(&self.inner.tenant, &frame);
+        self.deliver_all(frame);
+    }
+
+    /// Takes such a push from another host.
+    pub(super) fn receive_for_all(&self, push: &RawValue) {
+        let push = serde_json::from_str::<Envelope<'_>>(push.get());
+        match push.ok().and_then(Envelope::frame) {
+            Some(frame) => self.deliver_all(frame),
+            None => tracing::warn!("malformed push on the bus"),
+        }
+    }
+
+    fn deliver_all(&self, frame: Bytes) {
+        let frame = self.inner.exchange.backlog.hold(frame);
+        for connection in self.inner.connections.read().values() {
+            let _ = deliver(connection, frame.clone());
+        }
+    }
+
+    /// Pushes to a connection that is not here. Returns whether some host has it.
+    pub async fn send_elsewhere(&self, id: ConnectionId, frame: &Bytes) -> (bool, Coverage) {
+        let push = serde_json::from_slice(frame).expect("a frame is JSON");
+        self.is_elsewhere(Question::Send { id, push }).await
+    }
+
+    /// Closes a connection that is not here. Returns whether some host has it.
+    pub async fn close_elsewhere(&self, id: ConnectionId, close: &Close) -> (bool, Coverage) {
+        let question = Question::Close {
+            id,
+            code: close.code,
+            reason: close.reason.as_str().into(),
+        };
+        self.is_elsewhere(question).await
+    }
+
+    async fn is_elsewhere(&self, question: Question<'_>) -> (bool, Coverage) {
+        let is_there = |answer: &RawValue| answer.get() == "true";
+        let (answers, coverage): (Vec<bool>, _) = self.ask(question, is_there).await;
+        (answers.contains(&true), coverage)
+    }
+
+    /// The open connections of all hosts, of a room or all of them, sorted by id.
+    pub async fn connections_everywhere(
+        &self,
+        room: Option<&RoomName>,
+        after: Option<ConnectionId>,
+        limit: u32,
+    ) -> (Page<ConnectionInfo>, Coverage) {
+        let question = Question::Connections {
+            room: room.cloned(),
+            after,
+            limit,
+        };
+        let (parts, coverage) = self.ask(question, never).await;
+        let here = match room {
+            Some(room) => self.room_connections(room.as_str(), after, limit),
+            None => self.connections(after, limit),
+        };
+        (all_connections(here, parts, limit), coverage)
+    }
+
+    /// How many members a room has on all hosts.
+    pub async fn room_size_everywhere(&self, room: &RoomName) -> (usize, Coverage) {
+        let question = Question::RoomSize { room: room.clone() };
+        let (sizes, coverage) = self.ask::<usize>(question, never).await;
+        let elsewhere = sizes.into_iter().fold(0, usize::saturating_add);
+        (
+            self.room_size(room.as_str()).saturating_add(elsewhere),
+            coverage,
+        )
+    }
+
+    /// Names and sizes of the rooms of all hosts that begin with `prefix`, sorted by name.
+    pub async fn rooms_everywhere(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> (Page<(RoomName, usize)>, Coverage) {
+        let question = Question::Rooms {
+            prefix: prefix.into(),
+            after: after.map(Into::into),
+        };
+        let (parts, coverage) = self.ask(question, never).await;
+        let here = self.rooms(prefix, after, u32::MAX);
+        (all_rooms(here, parts, after, limit), coverage)
+    }
+
+    /// An open connection, wherever it is.
+    pub async fn connection_anywhere(
+        &self,
+        id: ConnectionId,
+    ) -> (Option<ConnectionInfo>, Coverage) {
+        if let Some(info) = self.connection_info(id) {
+            return (Some(info), Coverage::HERE);
+        }
+        let is_it = |answer: &RawValue| answer.get() != "null";
+        let question = Question::Connection { id };
+        let (infos, coverage) = self.ask::<Option<ConnectionInfo>>(question, is_it).await;
+        let infos = infos.into_iter().flatten();
+        (infos.map(ConnectionInfo::checked).next(), coverage)
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        question: Question<'_>,
+        is_enough: impl Fn(&RawValue) -> bool + Clone + Send + 'static,
+    ) -> (Vec<T>, Coverage) {
+        let exchange = &self.inner.exchange;
+        exchange.ask(&self.inner.tenant, question, is_enough).await
+    }
+}
+
+/// Every answer counts.
+fn never(_: &RawValue) -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests;

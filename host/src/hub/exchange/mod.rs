@@ -1,0 +1,324 @@
+//! What the hubs of a host have in common: the host's name, its end of the bus, what waits for all connections, and what
+//! it and the other hosts say to each other.
+
+mod asks;
+mod message;
+mod peers;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, RwLock};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::question::{Coverage, Question};
+use super::{Backlog, Hub, Inner};
+use crate::cluster::{Bus, Receive};
+use crate::config::TenantName;
+use asks::Asks;
+use message::{ALL, Message, ToAll, channel_of};
+pub(super) use peers::Instance;
+use peers::{ANNOUNCE_INTERVAL, Peers};
+
+/// How long other hosts may take to answer. An event has more time than that, by default.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Shared by all hubs of a host.
+pub struct Exchange {
+    pub(super) node: String,
+    /// This run of the host.
+    pub(super) instance: Instance,
+    pub(super) bus: Arc<dyn Bus>,
+    pub(super) backlog: Arc<Backlog>,
+    /// By what the names of their channels begin with.
+    hubs: RwLock<HashMap<String, Weak<Inner>>>,
+    peers: Mutex<Peers>,
+    asks: Asks,
+}
+
+impl Exchange {
+    /// For a host of this name, on its end of the bus.
+    #[must_use]
+    pub fn new(node: &str, bus: Arc<dyn Bus>, backlog: Arc<Backlog>) -> Arc<Self> {
+        let exchange = Arc::new(Self {
+            node: node.to_owned(),
+            instance: Instance::random(),
+            bus,
+            backlog,
+            hubs: RwLock::default(),
+            peers: Mutex::default(),
+            asks: Asks::default(),
+        });
+        let ear = Ear(Arc::downgrade(&exchange));
+        exchange.bus.attach(Arc::new(ear));
+        exchange
+    }
+
+    /// From here on the hub gets what arrives on its channels, in place of another that had them.
+    pub(super) fn attach(&self, channels: &str, hub: Weak<Inner>) {
+        self.backlog.attach(Weak::clone(&hub));
+        let mut hubs = self.hubs.write();
+        hubs.retain(|_, hub| hub.strong_count() > 0);
+        hubs.insert(channels.to_owned(), hub);
+    }
+
+    /// Makes this host and the others known to each other, and keeps it so until it is dropped.
+    pub async fn announce(&self) {
+        let own = self.bus.subscribe(&channel_of(self.instance));
+        let all = self.bus.subscribe(ALL);
+        let subscribed = async {
+            own.confirmed().await;
+            all.confirmed().await;
+        };
+        // Who comes late is heard of all the same: at the next announcement.
+        let _ = tokio::time::timeout(ANNOUNCE_INTERVAL, subscribed).await;
+        self.tell(&Message::Hello {
+            from: self.instance,
+            node: self.node.as_str().into(),
+        });
+        let mut interval = tokio::time::interval(ANNOUNCE_INTERVAL);
+        loop {
+            interval.tick().await;
+            let silent = self.peers.lock().forget_silent(Instant::now());
+            for (instance, node) in silent {
+                tracing::warn!(node, "host lost: it has not been heard of");
+                self.asks.gone(instance);
+            }
+            self.say_alive();
+        }
+    }
+
+    /// Has the others do without this host.
+    pub fn leave(&self) {
+        self.tell(&Message::Gone {
+            from: self.instance,
+        });
+        self.bus.unsubscribe(ALL);
+        self.bus.unsubscribe(&channel_of(self.instance));
+    }
+
+    /// The names of all hosts that are there, this one among them, sorted.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<String> {
+        let mut nodes = self.peers.lock().nodes();
+        nodes.push(self.node.clone());
+        nodes.sort_unstable();
+        nodes
+    }
+
+    /// Sends a push to the connections that a tenant has on other hosts.
+    pub(super) fn push_to_all(&self, tenant: &TenantName, frame: &[u8]) {
+        let push = ToAll {
+            from: self.instance,
+            tenant: tenant.as_str(),
+            frame,
+        };
+        self.bus.publish(ALL, &push);
+    }
+
+    /// Asks the other hosts, and waits for those that are there, until one of their answers `is_enough`. What cannot be
+    /// read is no answer. The coverage is of all hosts, this one included; where one answer was enough, of those that
+    /// have given one.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        tenant: &TenantName,
+        question: Question<'_>,
+        is_enough: impl Fn(&RawValue) -> bool + Clone + Send + 'static,
+    ) -> (Vec<T>, Coverage) {
+        let peers = self.peers.lock().live();
+        if peers.is_empty() {
+            return (Vec::new(), Coverage::HERE);
+        }
+        let asking = self.asks.begin(&peers, Box::new(is_enough.clone()));
+        self.tell(&Message::Ask {
+            from: self.instance,
+            number: asking.number,
+            tenant: tenant.as_str().into(),
+            question,
+        });
+        let answers = asking.answers(ANSWER_WAIT_MAX).await;
+        let was_enough = answers.iter().any(|answer| is_enough(answer));
+        let read = |answer: Box<RawValue>| serde_json::from_str(answer.get()).ok();
+        let answers: Vec<T> = answers.into_iter().filter_map(read).collect();
+        let count = |hosts: usize| u32::try_from(hosts).unwrap_or(u32::MAX);
+        let answered = count(answers.len() + 1);
+        let expected = if was_enough {
+            answered
+        } else {
+            count(peers.len() + 1)
+        };
+        (answers, Coverage { expected, answered })
+    }
+
+    fn tell(&self, message: &Message<'_>) {
+        self.bus.publish(ALL, message);
+    }
+
+    fn say_alive(&self) {
+        self.tell(&Message::Alive {
+            from: self.instance,
+            node: self.node.as_str().into(),
+        });
+    }
+
+    fn hub(&self, channels: &str) -> Option<Arc<Inner>> {
+        self.hubs.read().get(channels).and_then(Weak::upgrade)
+    }
+
+    /// That of a tenant; there is none for a name that could not be one.
+    fn hub_of(&self, tenant: &str) -> Option<Hub> {
+        let inner = self.hub(&channels_of(&tenant.parse().ok()?))?;
+        Some(Hub { inner })
+    }
+
+    /// Takes what another host says.
+    fn hear(&self, channel: &str, payload: &[u8]) {
+        let message = match serde_json::from_slice::<Message<'_>>(payload) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(channel, %error, "malformed payload on the bus");
+                return;
+            }
+        };
+        match message {
+            Message::Hello { from, node } => {
+                if self.heard(from, &node) {
+                    self.say_alive();
+                }
+            }
+            Message::Alive { from, node } => {
+                self.heard(from, &node);
+            }
+            Message::Gone { from } => {
+                if let Some(node) = self.peers.lock().gone(from) {
+                    tracing::info!(node, "host gone");
+                }
+                self.asks.gone(from);
+            }
+            Message::Push { from, tenant, push } if from != self.instance => {
+                if let Some(hub) = self.hub_of(&tenant) {
+                    hub.receive_for_all(push);
+                }
+            }
+            Message::Ask {
+                from,
+                number,
+                tenant,
+                question,
+            } if from != self.instance => self.reply(from, number, &tenant, question),
+            Message::Answer {
+                from,
+                number,
+                answer,
+            } => self.asks.answered(from, number, answer.to_owned()),
+            // Its own.
+            Message::Push { .. } | Message::Ask { .. } => {}
+        }
+    }
+
+    /// Returns whether it was somebody else.
+    fn heard(&self, from: Instance, node: &str) -> bool {
+        if from == self.instance {
+            return false;
+        }
+        if self.peers.lock().heard(from, node, Instant::now()) {
+            tracing::info!(node, "host found");
+            if node == self.node {
+                tracing::error!(
+                    node,
+                    "another host has the same name; give one of them another: key node"
+                );
+            }
+        }
+        true
+    }
+
+    fn reply(&self, to: Instance, number: u64, tenant: &str, question: Question<'_>) {
+        let answer = match self.hub_of(tenant) {
+            Some(hub) => hub.answer(question),
+            None => question.answered_by_nobody(),
+        };
+        let answer = Message::Answer {
+            from: self.instance,
+            number,
+            answer: &answer,
+        };
+        self.bus.publish(&channel_of(to), &answer);
+    }
+}
+
+/// The host's ear on the bus. It must not keep the hubs alive: the bus belongs to them.
+struct Ear(Weak<Exchange>);
+
+impl Receive for Ear {
+    fn receive(&self, channel: &str, payload: &[u8]) {
+        let Some(exchange) = self.0.upgrade() else {
+            return;
+        };
+        match split(channel) {
+            Some((channels, room)) => {
+                if let Some(hub) = exchange.hub(channels) {
+                    hub.receive(channel, room, payload);
+                }
+            }
+            None => exchange.hear(channel, payload),
+        }
+    }
+}
+
+/// What the channels of a tenant's rooms begin with. The default tenant's are those of the `event-ws` family.
+pub(super) fn channels_of(tenant: &TenantName) -> String {
+    if *tenant == TenantName::default() {
+        return "ws:room:".to_owned();
+    }
+    format!("ws:{tenant}:room:")
+}
+
+/// A channel's tenant, and its room: no tenant's name has a colon, and none is `room`.
+fn split(channel: &str) -> Option<(&str, &str)> {
+    let rest = channel.strip_prefix("ws:")?;
+    let room = match rest.strip_prefix("room:") {
+        Some(room) => room,
+        None => rest.split_once(':')?.1.strip_prefix("room:")?,
+    };
+    let channels = channel.get(..channel.len() - room.len())?;
+    Some((channels, room))
+}
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Exchange")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_says_whose_it_is_and_which_room() {
+        assert_eq!(split("ws:room:/chat/a"), Some(("ws:room:", "/chat/a")));
+        assert_eq!(split("ws:acme:room:/a:b"), Some(("ws:acme:room:", "/a:b")));
+        assert_eq!(
+            split("ws:room:acme:room:x"),
+            Some(("ws:room:", "acme:room:x"))
+        );
+        for other in ["", "ws:", "ws:acme", "ws:acme:x:room:y", "room:x"] {
+            assert_eq!(split(other), None, "{other}");
+        }
+        let acme: TenantName = "acme".parse().unwrap();
+        for tenant in [TenantName::default(), acme] {
+            let channels = channels_of(&tenant);
+            assert_eq!(
+                split(&format!("{channels}/r")),
+                Some((channels.as_str(), "/r"))
+            );
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Which other hosts there are: those that were heard of lately.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// How often a host says that it is there.
+pub(in crate::hub) const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Who has said nothing for so long is not expected to answer any more: three announcements may be lost.
+const SILENT_MAX: Duration = Duration::from_millis(3_500);
+
+/// More than there are. Without it, whoever writes to the bus could fill the memory.
+const PEERS_MAX: usize = 1_000;
+
+/// Of a node's name, as configurations have them.
+const NODE_BYTES_MAX: usize = 63;
+
+/// One run of a host: another one has another, whatever their nodes are called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(transparent)]
+pub(in crate::hub) struct Instance(Uuid);
+
+impl Instance {
+    pub(super) fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for Instance {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(formatter)
+    }
+}
+
+/// The other hosts.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    known: BTreeMap<Instance, Peer>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    node: String,
+    heard: Instant,
+}
+
+impl Peers {
+    /// A host has said that it is there. Returns whether that is news; who is one too many is not taken in.
+    pub(super) fn heard(&mut self, instance: Instance, node: &str, now: Instant) -> bool {
+        if let Some(peer) = self.known.get_mut(&instance) {
+            peer.heard = now;
+            return false;
+        }
+        if self.known.len() >= PEERS_MAX || !(1..=NODE_BYTES_MAX).contains(&node.len()) {
+            return false;
+        }
+        let node = node.to_owned();
+        self.known.insert(instance, Peer { node, heard: now });
+        true
+    }
+
+    /// A host has said that it ends. Returns its name.
+    pub(super) fn gone(&mut self, instance: Instance) -> Option<String> {
+        self.known.remove(&instance).map(|peer| peer.node)
+    }
+
+    /// Forgets who has been silent for too long, and returns them with their names.
+    pub(super) fn forget_silent(&mut self, now: Instant) -> Vec<(Instance, String)> {
+        let silent = |peer: &Peer| now.saturating_duration_since(peer.heard) > SILENT_MAX;
+        let silent = self.known.extract_if(.., |_, peer| silent(peer));
+        silent
+            .map(|(instance, peer)| (instance, peer.node))
+            .collect()
+    }
+
+    /// Who is there, sorted.
+    pub(super) fn live(&self) -> Vec<Instance> {
+        self.known.keys().copied().collect()
+    }
+
+    /// Their names, sorted.
+    pub(super) fn nodes(&self) -> Vec<String> {
+        let mut nodes: Vec<_> = self.known.values().map(|peer| peer.node.clone()).collect();
+        nodes.sort_unstable();
+        nodes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_silent_for_too_long_is_not_expected() {
+        let mut peers = Peers::default();
+        let (a, b) = (Instance::random(), Instance::random());
+        let start = Instant::now();
+        assert!(peers.heard(a, "a", start));
+        assert!(peers.heard(b, "b", start));
+        assert!(!peers.heard(a, "a", start + ANNOUNCE_INTERVAL));
+        assert_eq!(peers.nodes(), ["a", "b"]);
+        assert_eq!(peers.forget_silent(start + SILENT_MAX), []);
+        let later = start + SILENT_MAX + Duration::from_millis(1);
+        assert_eq!(peers.forget_silent(later), [(b, "b".to_owned())]);
+        assert_eq!(peers.live(), [a]);
+        // It is heard of again, with all it has.
+        assert!(peers.heard(b, "b", later));
+        assert_eq!(peers.gone(a).as_deref(), Some("a"));
+        assert_eq!(peers.gone(a), None);
+        assert_eq!(peers.nodes(), ["b"]);
+    }
+
+    #[test]
+    fn there_are_not_more_than_can_be() {
+        let mut peers = Peers::default();
+        let now = Instant::now();
+        assert!(!peers.heard(Instance::random(), "", now));
+        assert!(!peers.heard(Instance::random(), &"n".repeat(NODE_BYTES_MAX + 1), now));
+        for _ in 0..PEERS_MAX {
+            assert!(peers.heard(Instance::random(), &"n".repeat(NODE_BYTES_MAX), now));
+        }
+        assert!(!peers.heard(Instance::random(), "n", now));
+        assert_eq!(peers.live().len(), PEERS_MAX);
+    }
+}

@@ -1,0 +1,243 @@
+//! What hosts ask each other about a tenant's connections and rooms, what one of them answers, and what all answers are
+//! together.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::remote::Envelope;
+use super::{ConnectionId, ConnectionInfo, Hub, PAGE_LIMIT_MAX, Page, Refused, RoomName};
+use crate::protocol::{Close, check_json};
+
+/// Of the entries of one answer, roughly: an answer has to fit into a message of the bus, and NATS takes 1 MiB.
+const ANSWER_BYTES_MAX: usize = 512 * 1024;
+
+/// How complete an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// So many hosts were asked, this one among them.
+    pub expected: u32,
+    /// So many of them have answered in time.
+    pub answered: u32,
+}
+
+impl Coverage {
+    /// Of an answer that is this host's alone.
+    pub const HERE: Self = Self {
+        expected: 1,
+        answered: 1,
+    };
+
+    /// Whether nobody is missing.
+    #[must_use]
+    pub const fn is_complete(self) -> bool {
+        self.answered >= self.expected
+    }
+}
+
+/// One question.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Question<'a> {
+    /// Answered by a [`Part`] of [`ConnectionInfo`]s.
+    Connections {
+        room: Option<RoomName>,
+        after: Option<ConnectionId>,
+        limit: u32,
+    },
+    /// Answered by a [`Part`] of names and sizes.
+    Rooms {
+        #[serde(borrow)]
+        prefix: Cow<'a, str>,
+        #[serde(borrow)]
+        after: Option<Cow<'a, str>>,
+    },
+    /// Answered by a number.
+    RoomSize { room: RoomName },
+    /// Answered by a [`ConnectionInfo`] or nothing.
+    Connection { id: ConnectionId },
+    /// Answered by whether it is here.
+    Send {
+        id: ConnectionId,
+        #[serde(borrow)]
+        push: &'a RawValue,
+    },
+    /// Answered by whether it is here.
+    Close {
+        id: ConnectionId,
+        code: u16,
+        #[serde(borrow)]
+        reason: Cow<'a, str>,
+    },
+}
+
+/// What one host has of a sorted list.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Part<T> {
+    /// Of the whole list.
+    total: usize,
+    entries: Vec<T>,
+    /// Whether there are more behind these that would have been wanted.
+    is_cut: bool,
+}
+
+/// A room's name and how many members it has.
+pub(super) type RoomOf = (RoomName, usize);
+
+impl<T> Part<T> {
+    const EMPTY: Self = Self {
+        total: 0,
+        entries: Vec::new(),
+        is_cut: false,
+    };
+
+    /// As many of a page's entries as an answer can have: one at least.
+    fn of(page: Page<T>, size: impl Fn(&T) -> usize) -> Self {
+        let mut bytes = 0;
+        let mut entries = page.entries;
+        let fit = entries.iter().take_while(|entry| {
+            bytes += size(entry);
+            bytes <= ANSWER_BYTES_MAX
+        });
+        let fit = fit.count().max(1);
+        let is_cut = fit < entries.len();
+        entries.truncate(fit);
+        Self {
+            total: page.total,
+            entries,
+            is_cut,
+        }
+    }
+}
+
+impl Question<'_> {
+    /// What a host answers that does not have the tenant.
+    pub(super) fn answered_by_nobody(&self) -> Box<RawValue> {
+        let answer = match self {
+            Self::Connections { .. } | Self::Rooms { .. } => to_raw_value(&Part::<()>::EMPTY),
+            Self::RoomSize { .. } => to_raw_value(&0),
+            Self::Connection { .. } => to_raw_value(&()),
+            Self::Send { .. } | Self::Close { .. } => to_raw_value(&false),
+        };
+        answer.expect("it has no keys but texts")
+    }
+}
+
+impl Hub {
+    /// What this host answers to another.
+    pub(super) fn answer(&self, question: Question<'_>) -> Box<RawValue> {
+        let answer = match question {
+            Question::Connections { room, after, limit } => {
+                let limit = limit.min(PAGE_LIMIT_MAX);
+                let page = match room {
+                    Some(room) => self.room_connections(room.as_str(), after, limit),
+                    None => self.connections(after, limit),
+                };
+                to_raw_value(&Part::of(page, ConnectionInfo::size))
+            }
+            Question::Rooms { prefix, after } => {
+                let page = self.rooms(&prefix, after.as_deref(), u32::MAX);
+                to_raw_value(&Part::of(page, |(name, _)| name.as_str().len() + 16))
+            }
+            Question::RoomSize { room } => to_raw_value(&self.room_size(room.as_str())),
+            Question::Connection { id } => to_raw_value(&self.connection_info(id)),
+            Question::Send { id, push } => to_raw_value(&self.send_here(id, push)),
+            Question::Close { id, code, reason } => {
+                let close = Close::by_plugin(Some(code), Some(&reason));
+                let target = self.find(id).zip(close);
+                to_raw_value(&target.is_some_and(|(target, close)| {
+                    target.outbox.close(close);
+                    true
+                }))
+            }
+        };
+        answer.expect("it has no keys but texts")
+    }
+
+    fn send_here(&self, id: ConnectionId, push: &RawValue) -> bool {
+        let Some(target) = self.find(id) else {
+            return false;
+        };
+        let push = serde_json::from_str::<Envelope<'_>>(push.get());
+        let Some(frame) = push.ok().and_then(Envelope::frame) else {
+            return false;
+        };
+        self.send(&target, frame) != Err(Refused::Closing)
+    }
+}
+
+impl ConnectionInfo {
+    /// Roughly, in bytes of JSON.
+    fn size(&self) -> usize {
+        let rooms = self.rooms.iter().map(|room| room.as_str().len() + 3);
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(name, value)| name.len() + value.len() + 8);
+        128 + self.node.len() + rooms.sum::<usize>() + attributes.sum::<usize>()
+    }
+
+    /// Without what plugins could not read.
+    pub(super) fn checked(mut self) -> Self {
+        self.attributes
+            .retain(|(_, value)| check_json(value).is_ok());
+        self
+    }
+}
+
+/// A page of the connections of all hosts: sorted, each once.
+pub(super) fn all_connections(
+    here: Page<ConnectionInfo>,
+    parts: Vec<Part<ConnectionInfo>>,
+    limit: u32,
+) -> Page<ConnectionInfo> {
+    // Behind the last that a host could say, another one may have some that come before what it could not.
+    let cuts = parts.iter().filter(|part| part.is_cut);
+    let end = cuts.filter_map(|part| Some(part.entries.last()?.id)).min();
+    let total = here.total + parts.iter().map(|part| part.total).sum::<usize>();
+    let others = parts.into_iter().flat_map(|part| part.entries);
+    let mut entries: Vec<_> = here
+        .entries
+        .into_iter()
+        .chain(others.map(ConnectionInfo::checked))
+        .filter(|info| end.is_none_or(|end| info.id <= end))
+        .collect();
+    entries.sort_by_key(|info| info.id);
+    entries.dedup_by_key(|info| info.id);
+    entries.truncate(limit as usize);
+    Page { total, entries }
+}
+
+/// A page of the rooms of all hosts: sorted, each once, with the members that it has on all of them. The total counts
+/// once what this page shows to be the same room; of others it cannot be known.
+pub(super) fn all_rooms(
+    here: Page<RoomOf>,
+    parts: Vec<Part<RoomOf>>,
+    after: Option<&str>,
+    limit: u32,
+) -> Page<RoomOf> {
+    let cuts = parts.iter().filter(|part| part.is_cut);
+    let end = cuts.filter_map(|part| Some(part.entries.last()?.0.clone()));
+    let end = end.min();
+    let mut total = here.total;
+    let mut rooms: BTreeMap<RoomName, usize> = here.entries.into_iter().collect();
+    for part in parts {
+        total += part.total;
+        for (name, size) in part.entries {
+            if after.is_some_and(|after| name.as_str() <= after) {
+                continue;
+            }
+            let known = rooms.entry(name).or_insert(0);
+            if *known > 0 {
+                total = total.saturating_sub(1);
+            }
+            *known += size;
+        }
+    }
+    let rooms = rooms.into_iter();
+    let entries = rooms.filter(|(name, _)| end.as_ref().is_none_or(|end| name <= end));
+    Page {
+        total,
+        entries: entries.take(limit as usize).collect(),
+    }
+}
