@@ -149,7 +149,9 @@ impl Key {
             | Self::ClusterUrl
             | Self::ClusterPrefix
             | Self::Limit(
-                Limit::InstancesMax
+                Limit::BusBytesMax
+                | Limit::BusMessagesMax
+                | Limit::InstancesMax
                 | Limit::MemoryBytesMax
                 | Limit::TableElementsMax
                 | Limit::CacheBytesMax,

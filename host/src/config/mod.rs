@@ -103,7 +103,8 @@ pub struct Config {
     pub watch: bool,
     /// This host's name in query answers and on the bus.
     pub node: String,
-    /// The broker through which hosts are one server; `None` is for a host alone.
+    /// The broker through which hosts are one server; `None` is for a host alone. A host uses the bus that it is given:
+    /// [`cluster::open`](crate::cluster::open) makes the one that is meant here.
     pub cluster_url: Option<BrokerUrl>,
     /// What the names of all channels begin with: hosts with the same are one server.
     pub cluster_prefix: String,

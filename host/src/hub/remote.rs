@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::exchange::Origin;
 use super::{ConnectionId, Inner};
 use crate::cluster::Payload;
 use crate::protocol::{PushFrame, is_event_name, normalise_path};
@@ -17,7 +18,7 @@ use crate::protocol::{PushFrame, is_event_name, normalise_path};
 pub(super) struct RoomMessage<'a> {
     pub(super) push: &'a PushFrame<'a>,
     pub(super) except: Option<ConnectionId>,
-    pub(super) node: &'a str,
+    pub(super) origin: &'a Origin,
     pub(super) sequence: &'a AtomicU64,
 }
 
@@ -25,13 +26,13 @@ impl Payload for RoomMessage<'_> {
     fn encode(&self) -> Bytes {
         let mut payload = vec![b'{'];
         self.push.write_members(&mut payload);
-        let node = serde_json::to_string(self.node).expect("text is always JSON");
+        let origin = &self.origin.members;
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let mut rest = String::new();
         if let Some(except) = self.except {
             write!(rest, r#","excludeId":"{except}""#).expect("a string takes all writes");
         }
-        write!(payload, r#"{rest},"node":{node},"seq":{sequence}}}"#)
+        write!(payload, r#"{rest},{origin},"seq":{sequence}}}"#)
             .expect("a vector takes all writes");
         payload.into()
     }
@@ -49,22 +50,39 @@ struct Envelope<'a> {
     params: Option<serde_json::Map<String, serde_json::Value>>,
     exclude_id: Option<String>,
     node: Option<String>,
+    run: Option<String>,
 }
+
+/// Why a payload is nothing to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("larger than push_bytes_max allows")]
+    TooLarge,
+    #[error("no envelope")]
+    NoEnvelope,
+    #[error("no name of an event, or no path")]
+    NoNames,
+}
+
+/// What an envelope adds to a push, ours and those of others.
+pub(super) const ENVELOPE_BYTES_MAX: usize = 1024;
 
 impl Inner {
     /// Takes a room's broadcast from another host.
-    pub(super) fn receive(&self, channel: &str, room: &str, payload: &[u8]) {
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
-            tracing::warn!(channel, "malformed payload on the bus");
-            return;
-        };
-        if envelope.node.as_deref() == Some(self.exchange.node.as_str()) {
-            return;
+    pub(super) fn receive(&self, room: &str, payload: &[u8]) -> Result<(), Malformed> {
+        let push_bytes_max = self.push_bytes_max.load(Ordering::Relaxed);
+        // Not read at all: what is too large for a push would close its members' connections.
+        if payload.len() > push_bytes_max.saturating_add(ENVELOPE_BYTES_MAX) {
+            return Err(Malformed::TooLarge);
         }
-        let Some(path) = normalise_path(envelope.path).filter(|_| is_event_name(&envelope.event))
-        else {
-            return;
-        };
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(payload).map_err(|_| Malformed::NoEnvelope)?;
+        let origin = &self.exchange.origin;
+        if origin.is(envelope.node.as_deref(), envelope.run.as_deref()) {
+            return Ok(());
+        }
+        let path = normalise_path(envelope.path).filter(|_| is_event_name(&envelope.event));
+        let path = path.ok_or(Malformed::NoNames)?;
         let params = flatten(envelope.params.unwrap_or_default());
         let push = PushFrame {
             event: &envelope.event,
@@ -73,8 +91,13 @@ impl Inner {
             data: envelope.data.map(RawValue::get),
         };
         let except = envelope.exclude_id.and_then(|id| id.parse().ok());
-        let frame = self.exchange.backlog.hold(push.encode());
+        let frame = push.encode();
+        if frame.len() > push_bytes_max {
+            return Err(Malformed::TooLarge);
+        }
+        let frame = self.exchange.backlog.hold(frame);
         self.rooms.deliver(room, &frame, except);
+        Ok(())
     }
 }
 
