@@ -95,8 +95,12 @@ impl Admin {
         let path = request.uri.path();
         match path {
             "/healthz" => return Answer::text("ok\n"),
-            "/readyz" if self.host.is_ready() => return Answer::text("ok\n"),
-            "/readyz" => return Answer::unavailable("not ready\n"),
+            "/readyz" => {
+                return match self.host.readiness() {
+                    Ok(()) => Answer::text("ok\n"),
+                    Err(why) => Answer::unavailable(&format!("{why}\n")),
+                };
+            }
             _ => {}
         }
         if !is_for_us(&request.headers) {

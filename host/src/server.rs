@@ -32,7 +32,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use crate::cluster::Bus;
+use crate::cluster::{Bus, Status as BusStatus};
 use crate::config::{Config, ConfigError, StateStore, TenantName};
 use crate::hub::{Backlog, Exchange};
 use crate::metrics::{self, Metrics};
@@ -71,6 +71,17 @@ pub enum ServerError {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+/// Why connections should not come to a host, although those that do are taken until it stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unready {
+    /// It stops.
+    #[error("stopping")]
+    Stopping,
+    /// Its members and those of other hosts do not hear each other.
+    #[error("the bus is away")]
+    BusAway,
 }
 
 /// Runs a host until `shutdown` completes: loads the plugins of the configured folder, accepts connections, and at
@@ -138,7 +149,8 @@ impl Host {
         let outbound = Outbound::new(config.resolver.clone());
         let engine = set_up_engine(&config, metrics.clone())?.reaching(outbound);
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
-        let exchange = Exchange::new(&config.node, bus, Arc::clone(&backlog));
+        let (node, prefix) = (&config.node, &config.cluster_prefix);
+        let exchange = Exchange::new(node, prefix, bus, Arc::clone(&backlog));
         let store = match &config.state {
             StateStore::Memory => Store::Memory,
             StateStore::File(file) => Store::open(file)?,
@@ -178,10 +190,24 @@ impl Host {
         self.config.load_full()
     }
 
-    /// Whether it takes connections: not any more once it stops.
+    /// Whether connections should come here: not any more once it stops, and not while it is cut off from the other hosts.
+    ///
+    /// # Errors
+    /// Why they should not.
+    pub fn readiness(&self) -> Result<(), Unready> {
+        if self.stopping.is_cancelled() {
+            return Err(Unready::Stopping);
+        }
+        if !self.exchange.bus_status().is_ready {
+            return Err(Unready::BusAway);
+        }
+        Ok(())
+    }
+
+    /// How the bus to the other hosts is doing.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
-        !self.stopping.is_cancelled()
+    pub fn bus_status(&self) -> BusStatus {
+        self.exchange.bus_status()
     }
 
     /// The names of all hosts that are one server with it, its own among them, sorted.
@@ -194,6 +220,8 @@ impl Host {
     #[must_use]
     pub fn metrics_text(&self) -> String {
         self.metrics.hold_outboxes(self.backlog.bytes());
+        self.metrics
+            .hold_bus(&self.bus_status(), self.exchange.malformed());
         let mounts = self.mounts();
         let tenants = mounts.iter().map(|mount| mount.tenant());
         let counted = tenants.map(|tenant| {

@@ -52,6 +52,7 @@ impl Tenant {
     #[must_use]
     pub fn new(name: TenantName, hub: Hub, state: Values, limits: Limits) -> Self {
         let values = state.clone();
+        hub.set_push_bytes_max(limits.push_bytes_max);
         hub.on_room_end(Box::new(move |room| values.end_room(room.as_str())));
         Self {
             metrics: Metrics::of_tenant(&name),
@@ -73,6 +74,7 @@ impl Tenant {
 
     /// Replaces the limits. What has begun ends with those it began with.
     pub fn set_limits(&self, limits: Arc<Limits>) {
+        self.hub.set_push_bytes_max(limits.push_bytes_max);
         self.limits.store(limits);
     }
 

@@ -24,6 +24,7 @@ fn every_key_is_documented_with_its_default() {
         };
         let default = match key.get(&Config::default()) {
             Value::Unset => "not set".to_owned(),
+            Value::Text(text) if text.is_empty() => "empty".to_owned(),
             value => format!("`{value}`"),
         };
         (name, default)

@@ -13,7 +13,9 @@
 
 mod admin;
 mod bad;
+mod bus;
 mod cache;
+mod cluster;
 mod compile;
 mod configuration;
 mod documented;

@@ -85,8 +85,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("auth", &["protocol", "reread"]),
     ("config", &["auth"]),
     ("rate", &[]),
-    ("cluster", &["protocol"]),
-    ("metrics", &["config"]),
+    ("cluster", &["config"]),
+    ("metrics", &["config", "cluster"]),
     ("hub", &["protocol", "cluster", "config", "rate"]),
     ("state", &["config"]),
     (
@@ -169,6 +169,7 @@ fn dependencies_stay_where_they_belong() {
         ("tungstenite", &["ws"]),
         ("metrics_exporter_prometheus", &["metrics"]),
         ("redb", &["state"]),
+        ("async_nats", &["cluster"]),
     ];
     let mut problems = Vec::new();
     for (file, text) in sources("host/src") {

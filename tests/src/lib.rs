@@ -16,6 +16,7 @@
 )]
 
 pub mod binary;
+pub mod broker;
 pub mod client;
 pub mod guests;
 pub mod http;
@@ -26,6 +27,7 @@ pub mod token;
 pub mod transcript;
 pub mod web;
 
+pub use broker::Broker;
 pub use client::{Client, Close, Frame, Refusal};
 pub use plugin::Plugin;
 pub use server::TestServer;

@@ -9,8 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
-use wardroom::cluster::LocalBus;
-use wardroom::{Config, Limit};
+use wardroom::{Config, Limit, cluster};
 
 /// A running host. Dropping it stops it and waits until it has ended.
 #[derive(Debug)]
@@ -148,6 +147,33 @@ impl TestServer {
             .sum()
     }
 
+    /// The value of a metric that has no labels; zero before the host is set up.
+    #[must_use]
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.host.get().map(|host| host.metrics_text());
+        let text = text.unwrap_or_default();
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a metric is a number"))
+    }
+
+    /// Waits until a metric without labels is as it should be.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub async fn counts(&self, name: &str, is_right: impl Fn(f64) -> bool) -> anyhow::Result<f64> {
+        let deadline = Instant::now() + WAIT;
+        let mut looks = tokio::time::interval(Duration::from_millis(2));
+        loop {
+            let value = self.metric(name);
+            if is_right(value) {
+                return Ok(value);
+            }
+            anyhow::ensure!(Instant::now() < deadline, "{name} is {value}");
+            looks.tick().await;
+        }
+    }
+
     /// Waits until a limit was reached so often. That may be a moment after the client saw what came of it.
     ///
     /// # Errors
@@ -261,7 +287,8 @@ impl Running {
         };
         let result = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let host = wardroom::Host::new(config, Arc::new(LocalBus::default()))?;
+            let bus = cluster::open(&config);
+            let host = wardroom::Host::new(config, bus)?;
             let host = Arc::clone(set_up.get_or_init(|| Arc::new(host)));
             host.load_plugins().await?;
             host.accept(listener, shutdown).await;

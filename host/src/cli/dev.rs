@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::serve::bind;
 use super::{Listen, StopSignals, build, say, with_program};
-use crate::cluster::LocalBus;
+use crate::cluster;
 use crate::config::{ConfigFile, Flags, Sources, TenantName};
 use crate::server::{Host, Mount, Pages, Patience};
 use crate::tenant::PluginSet;
@@ -68,8 +68,8 @@ impl Dev {
         config.drain = Duration::ZERO;
         let address = config.listen;
         let routes = Arc::new(ArcSwap::from_pointee(Bytes::new()));
-        let host =
-            Host::new(config, Arc::new(LocalBus::new()))?.with_pages(pages(Arc::clone(&routes)));
+        let bus = cluster::open(&config);
+        let host = Host::new(config, bus)?.with_pages(pages(Arc::clone(&routes)));
         let host = Arc::new(host);
         host.load_plugins().await?;
         let mount = host.tenant(&TenantName::default());

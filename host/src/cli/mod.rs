@@ -211,10 +211,11 @@ fn configuration_error(error: &anyhow::Error) -> Option<&ConfigError> {
 fn start_log(command: &Command) {
     // Clients cause unmatched messages at will; only an author wants to read about each.
     let default = match command {
-        Command::Dev(_) => "info",
+        Command::Dev(_) => "info,async_nats=off",
         // It prints by itself which files would be refused.
         Command::Check(_) => "warn,wardroom::server::live=off",
-        _ => "info,wardroom::unmatched=off",
+        // What that library tells of its connections is told by who uses it.
+        _ => "info,wardroom::unmatched=off,async_nats=off",
     };
     let filter =
         EnvFilter::try_from_env("WARDROOM_LOG").unwrap_or_else(|_| EnvFilter::new(default));

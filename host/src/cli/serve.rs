@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Configured, StopSignals, say, with_program};
 use crate::admin::{self, Token};
-use crate::cluster::LocalBus;
+use crate::cluster;
 use crate::config::{Config, ConfigFile, Sources, TenantName};
 use crate::server::{Host, Refreshed, ReloadError};
 
@@ -40,7 +40,8 @@ impl Serve {
         let address = effective.config.listen;
         let config = with_program(effective.config);
         // It reads keys and certificates: nothing is bound before all that can be wrong with those was looked at.
-        let host = Arc::new(Host::new(config, Arc::new(LocalBus::new()))?);
+        let bus = cluster::open(&config);
+        let host = Arc::new(Host::new(config, bus)?);
         let admin = Admin::bind(&host.config()).await?;
         host.load_plugins().await?;
         let listener = bind(address).await?;

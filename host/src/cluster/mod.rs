@@ -1,9 +1,23 @@
 //! The bus between hosts: room broadcasts go out on it and come in from it.
 //!
-//! There is one broadcast path. A host alone has a [`LocalBus`], on which nobody else listens; several hosts share
-//! one. What a channel's payload means is the hub's business; the bus carries bytes and never waits.
+//! There is one broadcast path. A host alone has a [`LocalBus`], on which nobody else listens; several hosts share one,
+//! or one that a broker carries. What a channel's payload means is the hub's business; the bus carries bytes and never
+//! waits.
+//!
+//! A transport says in one file how its broker is spoken to (`link` says what it has to do); connecting, subscribing
+//! again, queueing and proving are the same for all (`broker`). Only `redis` and `nats` know their libraries.
 
+mod backoff;
+mod broker;
+mod channels;
+mod link;
 mod local;
+mod nats;
+mod outgoing;
+mod pulse;
+mod redis;
+mod shared;
+mod status;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +25,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use self::redis::Redis;
+use crate::config::{Broker, Config};
+use broker::BrokerBus;
 pub use local::LocalBus;
+use nats::Nats;
+use outgoing::Outgoing;
+pub use status::{Full, Status};
 
 /// One host's end of the bus: publish and subscribe.
 ///
@@ -28,8 +48,51 @@ pub trait Bus: Send + Sync + 'static {
     /// Begins to receive a channel.
     fn subscribe(&self, channel: &str) -> Subscription;
 
-    /// Ends receiving it.
+    /// Ends receiving it, now or a moment later.
     fn unsubscribe(&self, channel: &str);
+
+    /// Bytes of the largest payload that it carries, as far as it knows.
+    fn payload_bytes_max(&self) -> usize {
+        usize::MAX
+    }
+
+    /// How it is doing. One that cannot fail is always ready.
+    fn status(&self) -> Status {
+        Status::always_ready()
+    }
+}
+
+/// The bus that is configured: on the broker at `cluster.url`, or else for this host alone. It connects when a host
+/// takes it, which has to be within a tokio runtime, and goes on trying when there is no broker.
+///
+/// ```
+/// use wardroom::{Config, cluster};
+///
+/// let mut config = Config::default();
+/// assert!(cluster::open(&config).status().is_ready);
+/// config.set("cluster.url", "redis://127.0.0.1:6379")?;
+/// assert!(!cluster::open(&config).status().is_ready);
+/// # Ok::<(), wardroom::ConfigError>(())
+/// ```
+#[must_use]
+pub fn open(config: &Config) -> Arc<dyn Bus> {
+    let Some(url) = &config.cluster_url else {
+        return Arc::new(LocalBus::new());
+    };
+    let limits = &config.limits;
+    let outgoing = Outgoing::new(limits.bus_messages_max, limits.bus_bytes_max);
+    // Without the credentials.
+    let name = url.to_string();
+    let prefix = config.cluster_prefix.as_str();
+    match url.broker() {
+        Broker::Redis => Arc::new(BrokerBus::new(Redis::new(url), name, prefix, outgoing)),
+        Broker::Nats => Arc::new(BrokerBus::new(
+            Nats::new(url, prefix),
+            name,
+            prefix,
+            outgoing,
+        )),
+    }
 }
 
 /// A message that is encoded only when somebody is there to get it.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 
 use super::access::JWT;
-use super::unit::{Address, FileName, Folder, Given, Keeping, List, Switch, Text, Time, Unit};
+use super::unit::{
+    Address, FileName, Folder, Given, Keeping, Link, List, Switch, Text, Time, Unit,
+};
 use super::{Config, JwtKey, Limit, StateStore, Value};
 
 /// How a key is called: as its field, unless it is in a table.
@@ -100,6 +102,8 @@ keys! {
     Drain drain: Time;
     TlsCertificate tls_certificate "tls.certificate": FileName;
     TlsKey tls_key "tls.key": FileName;
+    ClusterUrl cluster_url "cluster.url": Link;
+    ClusterPrefix cluster_prefix "cluster.prefix": Text;
 }
 
 /// The table that limits are in.
@@ -131,8 +135,8 @@ impl Key {
         format!("{PREFIX}{name}")
     }
 
-    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache or the
-    /// file of state was opened with it, or address space was reserved for it.
+    /// Whether it cannot change while a host runs: sockets are bound to it, others know the host by it, the cache, the
+    /// file of state or the bus was opened with it, or address space was reserved for it.
     #[must_use]
     pub fn is_fixed(self) -> bool {
         match self {
@@ -142,8 +146,12 @@ impl Key {
             | Self::Cache
             | Self::State
             | Self::Node
+            | Self::ClusterUrl
+            | Self::ClusterPrefix
             | Self::Limit(
-                Limit::InstancesMax
+                Limit::BusBytesMax
+                | Limit::BusMessagesMax
+                | Limit::InstancesMax
                 | Limit::MemoryBytesMax
                 | Limit::TableElementsMax
                 | Limit::CacheBytesMax,
@@ -197,13 +205,15 @@ fn distance(wanted: &str, name: &str) -> usize {
 }
 
 fn bare(name: &str) -> &str {
-    const TABLES: [&str; 7] = [
+    const TABLES: [&str; 9] = [
         "limits.",
         "auth.jwt.",
         "tls.",
+        "cluster.",
         "WARDROOM_LIMITS_",
         "WARDROOM_AUTH_JWT_",
         "WARDROOM_TLS_",
+        "WARDROOM_CLUSTER_",
         PREFIX,
     ];
     let bare = TABLES.iter().find_map(|table| name.strip_prefix(table));

@@ -105,6 +105,8 @@ impl Limit {
                 | Self::HandshakesMax
                 | Self::HandshakeTimeout
                 | Self::OutboxesBytesMax
+                | Self::BusBytesMax
+                | Self::BusMessagesMax
                 | Self::InstancesMax
                 | Self::InstancesMemoryMax
                 | Self::CompileWallMax
@@ -167,6 +169,12 @@ limits! {
     /// Bytes waiting to be written to all connections together; what waits for several counts once. When there are more,
     /// connections whose clients do not read are closed with 3008, those first for which most waits.
     OutboxesBytesMax outboxes_bytes_max: usize as Bytes = 256 * MIB, at least 1;
+
+    /// Bytes waiting to be sent to other hosts. What a broadcast would add to them is dropped: members here have got it.
+    BusBytesMax bus_bytes_max: usize as Bytes = 8 * MIB, at least 1;
+
+    /// Broadcasts waiting to be sent to other hosts. One more is dropped: members here have got it.
+    BusMessagesMax bus_messages_max: usize as Count = 10_000, at least 1;
 
     /// How long a closing connection may take to read what is left for it; then the socket is dropped.
     CloseTimeout close_timeout: Duration as Time = Duration::from_secs(2);

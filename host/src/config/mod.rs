@@ -9,6 +9,7 @@
 
 mod access;
 mod allow_list;
+mod broker_url;
 mod effective;
 mod environment;
 mod fault;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 pub use access::{JwtKey, JwtTable};
 pub use allow_list::{AllowList, AllowListError, Destination, HostName};
+pub use broker_url::{Broker, BrokerUrl, InvalidBrokerUrl};
 pub use effective::Effective;
 pub use fault::{ConfigError, Fault, Origin};
 pub use key::Key;
@@ -101,6 +103,11 @@ pub struct Config {
     pub watch: bool,
     /// This host's name in query answers and on the bus.
     pub node: String,
+    /// The broker through which hosts are one server; `None` is for a host alone. A host uses the bus that it is given:
+    /// [`cluster::open`](crate::cluster::open) makes the one that is meant here.
+    pub cluster_url: Option<BrokerUrl>,
+    /// What the names of all channels begin with: hosts with the same are one server.
+    pub cluster_prefix: String,
     /// How long a connection may be silent before it is pinged; zero never pings.
     pub heartbeat_interval: Duration,
     /// How long a pinged connection may stay silent before it is closed with 1001.
@@ -144,6 +151,8 @@ impl Default for Config {
             resolver: None,
             watch: true,
             node: "wardroom".to_owned(),
+            cluster_url: None,
+            cluster_prefix: String::new(),
             heartbeat_interval: Duration::from_secs(30),
             heartbeat_timeout: Duration::from_secs(10),
             drain: Duration::from_secs(5),
@@ -244,6 +253,11 @@ impl Config {
             "must have 1 to 63 bytes",
         );
         check(
+            Key::ClusterPrefix,
+            is_channel_prefix(&self.cluster_prefix),
+            "must be at most 64 letters, digits and `-_:/.`, and have no dot at its beginning and no two in a row",
+        );
+        check(
             Key::HeartbeatTimeout,
             self.heartbeat_interval.is_zero() || !self.heartbeat_timeout.is_zero(),
             "must be more than zero while heartbeat_interval is",
@@ -289,6 +303,13 @@ fn fault(key: &str, problem: String) -> Fault {
         origin: None,
         problem,
     }
+}
+
+/// What both Redis and NATS take as it is; in a subject of NATS, no part between two dots may be empty.
+fn is_channel_prefix(prefix: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:/.".contains(&byte);
+    let is_whole = !prefix.starts_with('.') && !prefix.contains("..");
+    prefix.len() <= 64 && prefix.bytes().all(allowed) && is_whole
 }
 
 /// RFC 6750, 2.1. Others could not be sent, and what is shown in place of one is none.

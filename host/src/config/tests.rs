@@ -79,6 +79,7 @@ node = "north"
 heartbeat_interval = "0"
 heartbeat_timeout = "90s"
 drain = "1m"
+cluster = { url = "rediss://me:s3cret@redis.example.com", prefix = "blue:" }
 
 [auth.jwt]
 jwks_file = "keys.json"
@@ -118,6 +119,8 @@ event_cpu_max = "20ms"
         state: StateStore::File(folder.path().join("kept/state.redb")),
         watch: false,
         node: "north".to_owned(),
+        cluster_url: "rediss://me:s3cret@redis.example.com".parse().ok(),
+        cluster_prefix: "blue:".to_owned(),
         heartbeat_interval: Duration::ZERO,
         heartbeat_timeout: Duration::from_secs(90),
         drain: Duration::from_secs(60),

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{SIZES, Secret, TIMES, Value};
-use super::{Sha256, StateStore};
+use super::{BrokerUrl, Sha256, StateStore};
 pub(super) use list::{List, Texts};
 
 /// What a source gives for a key.
@@ -295,6 +295,28 @@ impl Unit<SocketAddr> for Address {
 
     fn show(value: &SocketAddr) -> Value {
         Value::Text(value.to_string())
+    }
+}
+
+/// The way to a broker.
+pub(super) enum Link {}
+
+impl Unit<BrokerUrl> for Link {
+    /// There may be a password in it.
+    const SHOWN: bool = false;
+
+    fn wanted() -> String {
+        "the URL of a broker: redis://, rediss:// (TLS), nats:// or tls:// (NATS with TLS), if need be USER:PASSWORD@, a \
+         host, and a port unless it is the usual one, such as \"redis://127.0.0.1:6379\""
+            .to_owned()
+    }
+
+    fn parse(given: Given<'_>) -> Option<BrokerUrl> {
+        text(given)?.parse().ok()
+    }
+
+    fn show(value: &BrokerUrl) -> Value {
+        Value::Url(value.clone())
     }
 }
 

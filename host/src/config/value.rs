@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::Setting;
+use super::{BrokerUrl, Setting};
 
 const KIB: u64 = 1024;
 const KB: u64 = 1000;
@@ -59,6 +59,8 @@ pub enum Value {
     Texts(Vec<String>),
     /// A text that is not shown.
     Secret(Secret),
+    /// A URL whose credentials are not shown.
+    Url(BrokerUrl),
     /// What a plugin is given.
     Setting(Setting),
 }
@@ -78,6 +80,7 @@ impl fmt::Display for Value {
             },
             Self::Switch(on) => on.fmt(formatter),
             Self::Text(text) => formatter.write_str(text),
+            Self::Url(url) => fmt::Display::fmt(url, formatter),
             Self::Texts(texts) => {
                 let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
                 write!(formatter, "[{}]", texts.join(", "))
@@ -100,7 +103,7 @@ impl Value {
             Self::Bytes(bytes) if whole(&SIZES, u128::from(*bytes)).is_none() => {
                 Some(self.to_string())
             }
-            Self::Bytes(_) | Self::Time(_) | Self::Text(_) | Self::Secret(_) => {
+            Self::Bytes(_) | Self::Time(_) | Self::Text(_) | Self::Secret(_) | Self::Url(_) => {
                 Some(quoted(&self.to_string()))
             }
         }
@@ -115,7 +118,9 @@ impl Value {
             Self::Switch(on) => (*on).into(),
             Self::Texts(texts) => texts.clone().into(),
             Self::Setting(setting) => setting.shown().clone(),
-            Self::Time(_) | Self::Text(_) | Self::Secret(_) => self.to_string().into(),
+            Self::Time(_) | Self::Text(_) | Self::Secret(_) | Self::Url(_) => {
+                self.to_string().into()
+            }
         }
     }
 }

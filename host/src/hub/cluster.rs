@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::question::{Coverage, Question, all_connections, all_rooms};
-use super::remote::Envelope;
+use super::remote::{Envelope, Malformed};
 use super::{ConnectionId, ConnectionInfo, Hub, Page, RoomName, deliver};
 use crate::protocol::Close;
 
@@ -17,12 +17,16 @@ impl Hub {
     }
 
     /// Takes such a push from another host.
-    pub(super) fn receive_for_all(&self, push: &RawValue) {
+    pub(super) fn receive_for_all(&self, push: &RawValue) -> Result<(), Malformed> {
+        self.deliver_all(self.frame_of(push)?);
+        Ok(())
+    }
+
+    /// A push that another host has encoded, as clients get it.
+    pub(super) fn frame_of(&self, push: &RawValue) -> Result<Bytes, Malformed> {
         let push = serde_json::from_str::<Envelope<'_>>(push.get());
-        match push.ok().and_then(Envelope::frame) {
-            Some(frame) => self.deliver_all(frame),
-            None => tracing::warn!("malformed push on the bus"),
-        }
+        let push = push.map_err(|_| Malformed::NoEnvelope)?;
+        push.frame(self.inner.push_bytes_max())
     }
 
     fn deliver_all(&self, frame: Bytes) {

@@ -16,7 +16,7 @@ mod rooms;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,8 @@ struct Inner {
     sequence: AtomicU64,
     /// Bytes that are written to its connections.
     outflow: Flow,
+    /// Of one push from another host.
+    push_bytes_max: AtomicUsize,
 }
 
 /// Takes the end of a room. Called under the room's lock, so that nobody has joined it again: it must not wait, nor ask
@@ -86,15 +88,30 @@ impl Hub {
         let inner = Arc::new(Inner {
             tenant: tenant.clone(),
             exchange: Arc::clone(exchange),
-            channels: exchange::channels_of(tenant),
+            channels: exchange.channels_of(tenant),
             connections: RwLock::default(),
             rooms: Rooms::new(),
             on_room_end: OnceLock::new(),
             sequence: AtomicU64::new(0),
             outflow: Flow::default(),
+            push_bytes_max: AtomicUsize::new(usize::MAX),
         });
         exchange.attach(&inner.channels, Arc::downgrade(&inner));
         Self { inner }
+    }
+
+    /// From here on a push from another host is refused when it has more bytes. Those of this host are checked by who
+    /// makes them.
+    pub fn set_push_bytes_max(&self, bytes: usize) {
+        let max = &self.inner.push_bytes_max;
+        max.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes of the largest push that the bus carries to the other hosts.
+    #[must_use]
+    pub fn broadcast_bytes_max(&self) -> usize {
+        let payload = self.inner.exchange.bus.payload_bytes_max();
+        payload.saturating_sub(remote::ENVELOPE_BYTES_MAX)
     }
 
     /// Has somebody told of every room that loses its last member. One is enough: whoever comes later is not.
@@ -217,7 +234,7 @@ impl Hub {
         let frame = self.inner.exchange.backlog.hold(frame);
         self.inner.rooms.deliver(room.as_str(), &frame, except);
         let exchange = &self.inner.exchange;
-        let (node, instance) = (&exchange.node, exchange.instance);
+        let origin = &exchange.origin;
         let sequence = &self.inner.sequence;
         let channel = self.inner.channel(room);
         exchange.bus.publish(
@@ -225,8 +242,7 @@ impl Hub {
             &RoomMessage {
                 push,
                 except,
-                node,
-                instance,
+                origin,
                 sequence,
             },
         );

@@ -117,7 +117,7 @@ impl Hub {
     fn info(&self, connection: &Connection) -> ConnectionInfo {
         ConnectionInfo {
             id: connection.id,
-            node: self.inner.exchange.node.clone(),
+            node: self.inner.exchange.origin.node.clone(),
             rooms: connection.joined(),
             attributes: connection.public_attributes(),
             connected_at: connection.connected_at,

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::remote::Envelope;
 use super::{ConnectionId, ConnectionInfo, Hub, PAGE_LIMIT_MAX, Page, Refused, RoomName};
 use crate::protocol::{Close, check_json};
 
@@ -160,8 +159,7 @@ impl Hub {
         let Some(target) = self.find(id) else {
             return false;
         };
-        let push = serde_json::from_str::<Envelope<'_>>(push.get());
-        let Some(frame) = push.ok().and_then(Envelope::frame) else {
+        let Ok(frame) = self.frame_of(push) else {
             return false;
         };
         self.send(&target, frame) != Err(Refused::Closing)

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::exchange::Instance;
-use super::{ConnectionId, Exchange, Inner};
+use super::exchange::Origin;
+use super::{ConnectionId, Inner};
 use crate::cluster::Payload;
 use crate::protocol::{PushFrame, is_event_name, normalise_path};
 
@@ -18,8 +18,7 @@ use crate::protocol::{PushFrame, is_event_name, normalise_path};
 pub(super) struct RoomMessage<'a> {
     pub(super) push: &'a PushFrame<'a>,
     pub(super) except: Option<ConnectionId>,
-    pub(super) node: &'a str,
-    pub(super) instance: Instance,
+    pub(super) origin: &'a Origin,
     pub(super) sequence: &'a AtomicU64,
 }
 
@@ -27,18 +26,14 @@ impl Payload for RoomMessage<'_> {
     fn encode(&self) -> Bytes {
         let mut payload = vec![b'{'];
         self.push.write_members(&mut payload);
-        let node = serde_json::to_string(self.node).expect("text is always JSON");
+        let origin = &self.origin.members;
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let mut rest = String::new();
         if let Some(except) = self.except {
             write!(rest, r#","excludeId":"{except}""#).expect("a string takes all writes");
         }
-        let instance = self.instance;
-        write!(
-            payload,
-            r#"{rest},"node":{node},"instance":"{instance}","seq":{sequence}}}"#
-        )
-        .expect("a vector takes all writes");
+        write!(payload, r#"{rest},{origin},"seq":{sequence}}}"#)
+            .expect("a vector takes all writes");
         payload.into()
     }
 }
@@ -55,32 +50,56 @@ pub(super) struct Envelope<'a> {
     params: Option<serde_json::Map<String, serde_json::Value>>,
     exclude_id: Option<String>,
     node: Option<String>,
-    instance: Option<String>,
+    run: Option<String>,
 }
+
+/// Why a payload is nothing to deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Malformed {
+    #[error("larger than push_bytes_max allows")]
+    TooLarge,
+    #[error("no envelope")]
+    NoEnvelope,
+    #[error("no name of an event, or no path")]
+    NoNames,
+    #[error("nothing that hosts say to each other")]
+    NoMessage,
+}
+
+/// What an envelope adds to a push, ours and those of others.
+pub(super) const ENVELOPE_BYTES_MAX: usize = 1024;
 
 impl Inner {
     /// Takes a room's broadcast from another host.
-    pub(super) fn receive(&self, channel: &str, room: &str, payload: &[u8]) {
-        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(payload) else {
-            tracing::warn!(channel, "malformed payload on the bus");
-            return;
-        };
-        if self.exchange.is_own(&envelope) {
-            return;
+    pub(super) fn receive(&self, room: &str, payload: &[u8]) -> Result<(), Malformed> {
+        // Not read at all: what is too large for a push would close its members' connections.
+        if payload.len() > self.push_bytes_max().saturating_add(ENVELOPE_BYTES_MAX) {
+            return Err(Malformed::TooLarge);
+        }
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(payload).map_err(|_| Malformed::NoEnvelope)?;
+        let origin = &self.exchange.origin;
+        if origin.is(envelope.node.as_deref(), envelope.run.as_deref()) {
+            return Ok(());
         }
         let except = envelope.exclude_id.as_ref();
         let except = except.and_then(|id| id.parse().ok());
-        if let Some(frame) = envelope.frame() {
-            let frame = self.exchange.backlog.hold(frame);
-            self.rooms.deliver(room, &frame, except);
-        }
+        let frame = envelope.frame(self.push_bytes_max())?;
+        let frame = self.exchange.backlog.hold(frame);
+        self.rooms.deliver(room, &frame, except);
+        Ok(())
+    }
+
+    pub(super) fn push_bytes_max(&self) -> usize {
+        self.push_bytes_max.load(Ordering::Relaxed)
     }
 }
 
 impl Envelope<'_> {
-    /// As clients get it; `None` when it has no event that could be, or no path.
-    pub(super) fn frame(self) -> Option<Bytes> {
-        let path = normalise_path(self.path).filter(|_| is_event_name(&self.event))?;
+    /// As clients get it.
+    pub(super) fn frame(self, bytes_max: usize) -> Result<Bytes, Malformed> {
+        let path = normalise_path(self.path).filter(|_| is_event_name(&self.event));
+        let path = path.ok_or(Malformed::NoNames)?;
         let params = flatten(self.params.unwrap_or_default());
         let push = PushFrame {
             event: &self.event,
@@ -88,18 +107,11 @@ impl Envelope<'_> {
             params: &params,
             data: self.data.map(RawValue::get),
         };
-        Some(push.encode())
-    }
-}
-
-impl Exchange {
-    /// Whether it is this host's own. Its node's name says that to other servers, but two hosts may have been given the
-    /// same one.
-    fn is_own(&self, envelope: &Envelope<'_>) -> bool {
-        match &envelope.instance {
-            Some(instance) => *instance == self.instance.to_string(),
-            None => envelope.node.as_ref() == Some(&self.node),
+        let frame = push.encode();
+        if frame.len() > bytes_max {
+            return Err(Malformed::TooLarge);
         }
+        Ok(frame)
     }
 }
 

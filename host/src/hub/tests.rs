@@ -24,7 +24,7 @@ fn request() -> Request {
 
 fn hub_on(node: &str, bus: LocalBus, tenant: &str) -> Hub {
     let backlog = Arc::new(Backlog::new(usize::MAX));
-    let exchange = Exchange::new(node, Arc::new(bus), backlog);
+    let exchange = Exchange::new(node, "", Arc::new(bus), backlog);
     Hub::new(&exchange, &tenant.parse().unwrap())
 }
 
@@ -221,7 +221,7 @@ fn tenants_share_no_room() {
     let backlog = Arc::new(Backlog::new(usize::MAX));
     let bus = LocalBus::new();
     let elsewhere = hub_on("b", bus.another(), "acme");
-    let exchange = Exchange::new("a", Arc::new(bus), backlog);
+    let exchange = Exchange::new("a", "", Arc::new(bus), backlog);
     let hubs =
         ["acme", "other", "default"].map(|tenant| Hub::new(&exchange, &tenant.parse().unwrap()));
     let members = hubs.each_ref().map(|hub| {

@@ -3,6 +3,7 @@
 //!
 //! Who counts on the way of a message holds the counter: to find one by its labels costs more than the event.
 
+mod bus;
 mod render;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, R
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::config::{Limit, TenantName};
+use bus::BusMetrics;
 
 pub use render::render;
 
@@ -22,7 +24,7 @@ const SECONDS: [f64; 18] = [
 ];
 
 /// All that is counted: name and meaning. The README says the same, with the labels.
-pub const METRICS: [(&str, &str); 12] = [
+pub const METRICS: [(&str, &str); 19] = [
     ("wardroom_connections", "Open connections"),
     (
         "wardroom_connections_opened_total",
@@ -62,6 +64,34 @@ pub const METRICS: [(&str, &str); 12] = [
         "wardroom_plugins_refused",
         "Files of the plugin folder that are not live",
     ),
+    (
+        "wardroom_bus_up",
+        "Whether the bus to other hosts is proven to work",
+    ),
+    (
+        "wardroom_bus_round_trip_seconds",
+        "Time of the last probe to the broker and back",
+    ),
+    (
+        "wardroom_bus_reconnects_total",
+        "How often the bus was ready again",
+    ),
+    (
+        "wardroom_bus_published_total",
+        "Broadcasts that were sent to other hosts",
+    ),
+    (
+        "wardroom_bus_received_total",
+        "Payloads that arrived from the bus, this host's own included",
+    ),
+    (
+        "wardroom_bus_dropped_total",
+        "Payloads that were lost here, on their way to the bus or from it",
+    ),
+    (
+        "wardroom_bus_malformed_total",
+        "Payloads of the bus that were nothing to deliver",
+    ),
 ];
 
 /// What is counted of a host or of one of its tenants. Cheap to clone; the clones count together.
@@ -81,6 +111,8 @@ struct Shared {
     sent: Counter,
     swaps: Counter,
     refused: Gauge,
+    /// The host's.
+    bus: Option<BusMetrics>,
 }
 
 /// Why an event was not handled to its end.
@@ -116,6 +148,7 @@ impl Metrics {
         let outboxes = gauge(&recorder, "wardroom_outboxes_bytes", vec![]);
         let metrics = Self::new(Shared {
             outboxes,
+            bus: Some(BusMetrics::new(&recorder)),
             ..Shared::without_series(recorder)
         });
         for limit in Limit::ALL.into_iter().filter(|limit| limit.is_of_host()) {
@@ -163,12 +196,17 @@ impl Metrics {
     }
 
     fn reached_times(&self, limit: Limit, times: u64) {
-        if let Some(series) = self.0.limits.get(limit.index()) {
-            let labels = || vec![Label::new("limit", limit.key())];
-            let recorder = &self.0.recorder;
-            let new = || counter(recorder, "wardroom_limit_reached_total", labels());
-            series.get_or_init(new).increment(times);
+        if let Some(series) = self.limit(limit) {
+            series.increment(times);
         }
+    }
+
+    fn limit(&self, limit: Limit) -> Option<&Counter> {
+        let labels = || vec![Label::new("limit", limit.key())];
+        let recorder = &self.0.recorder;
+        let new = || counter(recorder, "wardroom_limit_reached_total", labels());
+        let series = self.0.limits.get(limit.index())?;
+        Some(series.get_or_init(new))
     }
 
     /// A connection was opened.
@@ -293,6 +331,7 @@ impl Shared {
             sent: Counter::noop(),
             swaps: Counter::noop(),
             refused: Gauge::noop(),
+            bus: None,
         }
     }
 }

@@ -98,8 +98,12 @@ impl Host {
     ) -> Response<Full<Bytes>> {
         match request.uri.path() {
             "/healthz" => return answer(StatusCode::OK, "ok\n"),
-            "/readyz" if self.is_ready() => return answer(StatusCode::OK, "ok\n"),
-            "/readyz" => return answer(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            "/readyz" => {
+                return match self.readiness() {
+                    Ok(()) => answer(StatusCode::OK, "ok\n"),
+                    Err(why) => answer(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+                };
+            }
             _ => {}
         }
         // RFC 9112, 3.2: who is in front of us may have looked at the other one.

@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn tenant(limits: Limits) -> Arc<Tenant> {
     let backlog = Arc::new(Backlog::new(limits.outboxes_bytes_max));
-    let exchange = Exchange::new("a", Arc::new(LocalBus::new()), backlog);
+    let exchange = Exchange::new("a", "", Arc::new(LocalBus::new()), backlog);
     let hub = Hub::new(&exchange, &TenantName::default());
     let state = Store::Memory.tenant("test").unwrap();
     Arc::new(Tenant::new(TenantName::default(), hub, state, limits))

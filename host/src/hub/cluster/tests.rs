@@ -27,7 +27,7 @@ async fn hosts(names: &[&str]) -> Hosts {
     let mut announcing = JoinSet::new();
     let hubs = names.iter().map(|node| {
         let backlog = Arc::new(Backlog::new(usize::MAX));
-        let exchange = Exchange::new(node, Arc::new(bus.another()), backlog);
+        let exchange = Exchange::new(node, "", Arc::new(bus.another()), backlog);
         let tenant = match *node {
             "bare" => "another".parse().unwrap(),
             _ => TenantName::default(),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::peers::Instance;
+use super::peers::Run;
 
 /// Whether an answer makes all others needless.
 type IsEnough = dyn Fn(&RawValue) -> bool + Send;
@@ -23,7 +23,7 @@ pub(super) struct Asks {
 }
 
 struct Ask {
-    waiting: BTreeSet<Instance>,
+    waiting: BTreeSet<Run>,
     answers: Vec<Box<RawValue>>,
     is_enough: Box<IsEnough>,
     done: Arc<Notify>,
@@ -39,7 +39,7 @@ impl Ask {
 
 impl Asks {
     /// Begins one, which these are to answer.
-    pub(super) fn begin(&self, of: &[Instance], is_enough: Box<IsEnough>) -> Asking<'_> {
+    pub(super) fn begin(&self, of: &[Run], is_enough: Box<IsEnough>) -> Asking<'_> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let done = Arc::new(Notify::new());
         let ask = Ask {
@@ -58,7 +58,7 @@ impl Asks {
     }
 
     /// One has answered. What was not asked of it, or is answered, counts for nothing.
-    pub(super) fn answered(&self, by: Instance, number: u64, answer: Box<RawValue>) {
+    pub(super) fn answered(&self, by: Run, number: u64, answer: Box<RawValue>) {
         if let Some(ask) = self.open.lock().get_mut(&number)
             && ask.waiting.remove(&by)
         {
@@ -71,9 +71,9 @@ impl Asks {
     }
 
     /// One is not there any more: nobody waits for it.
-    pub(super) fn gone(&self, instance: Instance) {
+    pub(super) fn gone(&self, run: Run) {
         for ask in self.open.lock().values_mut() {
-            if ask.waiting.remove(&instance) {
+            if ask.waiting.remove(&run) {
                 ask.end_if_done();
             }
         }
@@ -113,8 +113,8 @@ mod tests {
         RawValue::from_string(text.to_owned()).unwrap()
     }
 
-    fn hosts() -> [Instance; 2] {
-        [Instance::random(), Instance::random()]
+    fn hosts() -> [Run; 2] {
+        [Run::random(), Run::random()]
     }
 
     /// What has been answered by now.
@@ -135,7 +135,7 @@ mod tests {
         let number = asking.number;
         asks.answered(a, number, json("1"));
         asks.answered(a, number, json("2"));
-        asks.answered(Instance::random(), number, json("3"));
+        asks.answered(Run::random(), number, json("3"));
         asks.answered(b, number + 1, json("4"));
         asks.answered(b, number, json("5"));
         let start = tokio::time::Instant::now();

@@ -7,17 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::peers::Instance;
+use super::peers::Run;
 use crate::cluster::Payload;
 use crate::hub::question::Question;
-
-/// The channel that every host listens to.
-pub(super) const ALL: &str = "ws:nodes";
-
-/// The channel of one of them.
-pub(super) fn channel_of(instance: Instance) -> String {
-    format!("ws:node:{instance}")
-}
 
 /// One of them. It is as hostile as anything else that comes from outside.
 #[derive(Debug, Deserialize, Serialize)]
@@ -25,21 +17,21 @@ pub(super) fn channel_of(instance: Instance) -> String {
 pub(super) enum Message<'a> {
     /// A host has come, and wants to know who is there.
     Hello {
-        from: Instance,
+        from: Run,
         #[serde(borrow)]
         node: Cow<'a, str>,
     },
     /// A host is there.
     Alive {
-        from: Instance,
+        from: Run,
         #[serde(borrow)]
         node: Cow<'a, str>,
     },
     /// A host ends.
-    Gone { from: Instance },
+    Gone { from: Run },
     /// For all connections of a tenant.
     Push {
-        from: Instance,
+        from: Run,
         #[serde(borrow)]
         tenant: Cow<'a, str>,
         #[serde(borrow)]
@@ -47,7 +39,7 @@ pub(super) enum Message<'a> {
     },
     /// Something that all hosts are asked.
     Ask {
-        from: Instance,
+        from: Run,
         number: u64,
         #[serde(borrow)]
         tenant: Cow<'a, str>,
@@ -56,7 +48,7 @@ pub(super) enum Message<'a> {
     },
     /// What one of them answers, to the one that asked.
     Answer {
-        from: Instance,
+        from: Run,
         number: u64,
         #[serde(borrow)]
         answer: &'a RawValue,
@@ -73,7 +65,7 @@ impl Payload for Message<'_> {
 
 /// A push to all connections of a tenant, on its way. Read again only when there is another host.
 pub(super) struct ToAll<'a> {
-    pub(super) from: Instance,
+    pub(super) from: Run,
     pub(super) tenant: &'a str,
     /// As clients get it.
     pub(super) frame: &'a [u8],

@@ -2,11 +2,14 @@
 //! it and the other hosts say to each other.
 
 mod asks;
+mod channels;
 mod message;
+mod origin;
 mod peers;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -15,46 +18,70 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::question::{Coverage, Question};
+use super::remote::Malformed;
 use super::{Backlog, Hub, Inner};
-use crate::cluster::{Bus, Receive};
+use crate::cluster::{Bus, Receive, Status};
 use crate::config::TenantName;
 use asks::Asks;
-use message::{ALL, Message, ToAll, channel_of};
-pub(super) use peers::Instance;
-use peers::{ANNOUNCE_INTERVAL, Peers};
+use message::{Message, ToAll};
+pub(super) use origin::Origin;
+use peers::{ANNOUNCE_INTERVAL, Peers, Run};
 
 /// How long other hosts may take to answer. An event has more time than that, by default.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// Shared by all hubs of a host.
 pub struct Exchange {
-    pub(super) node: String,
-    /// This run of the host.
-    pub(super) instance: Instance,
+    pub(super) origin: Origin,
+    /// What the names of all channels begin with.
+    prefix: String,
     pub(super) bus: Arc<dyn Bus>,
     pub(super) backlog: Arc<Backlog>,
     /// By what the names of their channels begin with.
     hubs: RwLock<HashMap<String, Weak<Inner>>>,
     peers: Mutex<Peers>,
     asks: Asks,
+    malformed: AtomicU64,
 }
 
 impl Exchange {
-    /// For a host of this name, on its end of the bus.
+    /// For a host of this name, on its end of the bus, where the names of all channels begin with `prefix`.
     #[must_use]
-    pub fn new(node: &str, bus: Arc<dyn Bus>, backlog: Arc<Backlog>) -> Arc<Self> {
+    pub fn new(node: &str, prefix: &str, bus: Arc<dyn Bus>, backlog: Arc<Backlog>) -> Arc<Self> {
         let exchange = Arc::new(Self {
-            node: node.to_owned(),
-            instance: Instance::random(),
+            origin: Origin::new(node),
+            prefix: prefix.to_owned(),
             bus,
             backlog,
             hubs: RwLock::default(),
             peers: Mutex::default(),
             asks: Asks::default(),
+            malformed: AtomicU64::new(0),
         });
         let ear = Ear(Arc::downgrade(&exchange));
         exchange.bus.attach(Arc::new(ear));
         exchange
+    }
+
+    /// How the bus is doing.
+    #[must_use]
+    pub fn bus_status(&self) -> Status {
+        self.bus.status()
+    }
+
+    /// Payloads of the bus that were nothing to deliver.
+    #[must_use]
+    pub fn malformed(&self) -> u64 {
+        self.malformed.load(Ordering::Relaxed)
+    }
+
+    /// What the names of the channels of a tenant's rooms begin with.
+    pub(super) fn channels_of(&self, tenant: &TenantName) -> String {
+        channels::of_rooms(&self.prefix, tenant)
+    }
+
+    fn all(&self) -> String {
+        channels::of_all(&self.prefix)
     }
 
     /// From here on the hub gets what arrives on its channels, in place of another that had them.
@@ -67,8 +94,10 @@ impl Exchange {
 
     /// Makes this host and the others known to each other, and keeps it so until it is dropped.
     pub async fn announce(&self) {
-        let own = self.bus.subscribe(&channel_of(self.instance));
-        let all = self.bus.subscribe(ALL);
+        let own = self
+            .bus
+            .subscribe(&channels::of_host(&self.prefix, self.origin.run));
+        let all = self.bus.subscribe(&self.all());
         let subscribed = async {
             own.confirmed().await;
             all.confirmed().await;
@@ -76,16 +105,16 @@ impl Exchange {
         // Who comes late is heard of all the same: at the next announcement.
         let _ = tokio::time::timeout(ANNOUNCE_INTERVAL, subscribed).await;
         self.tell(&Message::Hello {
-            from: self.instance,
-            node: self.node.as_str().into(),
+            from: self.origin.run,
+            node: self.origin.node.as_str().into(),
         });
         let mut interval = tokio::time::interval(ANNOUNCE_INTERVAL);
         loop {
             interval.tick().await;
             let silent = self.peers.lock().forget_silent(Instant::now());
-            for (instance, node) in silent {
+            for (run, node) in silent {
                 tracing::warn!(node, "host lost: it has not been heard of");
-                self.asks.gone(instance);
+                self.asks.gone(run);
             }
             self.say_alive();
         }
@@ -94,17 +123,18 @@ impl Exchange {
     /// Has the others do without this host.
     pub fn leave(&self) {
         self.tell(&Message::Gone {
-            from: self.instance,
+            from: self.origin.run,
         });
-        self.bus.unsubscribe(ALL);
-        self.bus.unsubscribe(&channel_of(self.instance));
+        self.bus.unsubscribe(&self.all());
+        self.bus
+            .unsubscribe(&channels::of_host(&self.prefix, self.origin.run));
     }
 
     /// The names of all hosts that are there, this one among them, sorted.
     #[must_use]
     pub fn nodes(&self) -> Vec<String> {
         let mut nodes = self.peers.lock().nodes();
-        nodes.push(self.node.clone());
+        nodes.push(self.origin.node.clone());
         nodes.sort_unstable();
         nodes
     }
@@ -112,11 +142,11 @@ impl Exchange {
     /// Sends a push to the connections that a tenant has on other hosts.
     pub(super) fn push_to_all(&self, tenant: &TenantName, frame: &[u8]) {
         let push = ToAll {
-            from: self.instance,
+            from: self.origin.run,
             tenant: tenant.as_str(),
             frame,
         };
-        self.bus.publish(ALL, &push);
+        self.bus.publish(&self.all(), &push);
     }
 
     /// Asks the other hosts, and waits for those that are there, until one of their answers `is_enough`. What cannot be
@@ -134,7 +164,7 @@ impl Exchange {
         }
         let asking = self.asks.begin(&peers, Box::new(is_enough.clone()));
         self.tell(&Message::Ask {
-            from: self.instance,
+            from: self.origin.run,
             number: asking.number,
             tenant: tenant.as_str().into(),
             question,
@@ -154,13 +184,13 @@ impl Exchange {
     }
 
     fn tell(&self, message: &Message<'_>) {
-        self.bus.publish(ALL, message);
+        self.bus.publish(&self.all(), message);
     }
 
     fn say_alive(&self) {
         self.tell(&Message::Alive {
-            from: self.instance,
-            node: self.node.as_str().into(),
+            from: self.origin.run,
+            node: self.origin.node.as_str().into(),
         });
     }
 
@@ -170,19 +200,14 @@ impl Exchange {
 
     /// That of a tenant; there is none for a name that could not be one.
     fn hub_of(&self, tenant: &str) -> Option<Hub> {
-        let inner = self.hub(&channels_of(&tenant.parse().ok()?))?;
+        let inner = self.hub(&self.channels_of(&tenant.parse().ok()?))?;
         Some(Hub { inner })
     }
 
     /// Takes what another host says.
-    fn hear(&self, channel: &str, payload: &[u8]) {
-        let message = match serde_json::from_slice::<Message<'_>>(payload) {
-            Ok(message) => message,
-            Err(error) => {
-                tracing::warn!(channel, %error, "malformed payload on the bus");
-                return;
-            }
-        };
+    fn hear(&self, payload: &[u8]) -> Result<(), Malformed> {
+        let message = serde_json::from_slice::<Message<'_>>(payload);
+        let message = message.map_err(|_| Malformed::NoMessage)?;
         match message {
             Message::Hello { from, node } => {
                 if self.heard(from, &node) {
@@ -198,17 +223,18 @@ impl Exchange {
                 }
                 self.asks.gone(from);
             }
-            Message::Push { from, tenant, push } if from != self.instance => {
-                if let Some(hub) = self.hub_of(&tenant) {
-                    hub.receive_for_all(push);
-                }
+            Message::Push { from, tenant, push } if from != self.origin.run => {
+                return match self.hub_of(&tenant) {
+                    Some(hub) => hub.receive_for_all(push),
+                    None => Ok(()),
+                };
             }
             Message::Ask {
                 from,
                 number,
                 tenant,
                 question,
-            } if from != self.instance => self.reply(from, number, &tenant, question),
+            } if from != self.origin.run => self.reply(from, number, &tenant, question),
             Message::Answer {
                 from,
                 number,
@@ -217,16 +243,17 @@ impl Exchange {
             // Its own.
             Message::Push { .. } | Message::Ask { .. } => {}
         }
+        Ok(())
     }
 
     /// Returns whether it was somebody else.
-    fn heard(&self, from: Instance, node: &str) -> bool {
-        if from == self.instance {
+    fn heard(&self, from: Run, node: &str) -> bool {
+        if from == self.origin.run {
             return false;
         }
         if self.peers.lock().heard(from, node, Instant::now()) {
             tracing::info!(node, "host found");
-            if node == self.node {
+            if node == self.origin.node {
                 tracing::error!(
                     node,
                     "another host has the same name; give one of them another: key node"
@@ -236,17 +263,18 @@ impl Exchange {
         true
     }
 
-    fn reply(&self, to: Instance, number: u64, tenant: &str, question: Question<'_>) {
+    fn reply(&self, to: Run, number: u64, tenant: &str, question: Question<'_>) {
         let answer = match self.hub_of(tenant) {
             Some(hub) => hub.answer(question),
             None => question.answered_by_nobody(),
         };
         let answer = Message::Answer {
-            from: self.instance,
+            from: self.origin.run,
             number,
             answer: &answer,
         };
-        self.bus.publish(&channel_of(to), &answer);
+        self.bus
+            .publish(&channels::of_host(&self.prefix, to), &answer);
     }
 }
 
@@ -258,67 +286,26 @@ impl Receive for Ear {
         let Some(exchange) = self.0.upgrade() else {
             return;
         };
-        match split(channel) {
-            Some((channels, room)) => {
-                if let Some(hub) = exchange.hub(channels) {
-                    hub.receive(channel, room, payload);
-                }
-            }
-            None => exchange.hear(channel, payload),
+        let received = match channels::split(&exchange.prefix, channel) {
+            Some((channels, room)) => match exchange.hub(channels) {
+                Some(hub) => hub.receive(room, payload),
+                None => Ok(()),
+            },
+            None => exchange.hear(payload),
+        };
+        if let Err(malformed) = received {
+            exchange.malformed.fetch_add(1, Ordering::Relaxed);
+            // Not louder: who sends one may send a thousand.
+            tracing::debug!(channel, %malformed, "malformed payload on the bus");
         }
     }
-}
-
-/// What the channels of a tenant's rooms begin with. The default tenant's are those of the `event-ws` family.
-pub(super) fn channels_of(tenant: &TenantName) -> String {
-    if *tenant == TenantName::default() {
-        return "ws:room:".to_owned();
-    }
-    format!("ws:{tenant}:room:")
-}
-
-/// A channel's tenant, and its room: no tenant's name has a colon, and none is `room`.
-fn split(channel: &str) -> Option<(&str, &str)> {
-    let rest = channel.strip_prefix("ws:")?;
-    let room = match rest.strip_prefix("room:") {
-        Some(room) => room,
-        None => rest.split_once(':')?.1.strip_prefix("room:")?,
-    };
-    let channels = channel.get(..channel.len() - room.len())?;
-    Some((channels, room))
 }
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Exchange")
-            .field("node", &self.node)
+            .field("origin", &self.origin)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_channel_says_whose_it_is_and_which_room() {
-        assert_eq!(split("ws:room:/chat/a"), Some(("ws:room:", "/chat/a")));
-        assert_eq!(split("ws:acme:room:/a:b"), Some(("ws:acme:room:", "/a:b")));
-        assert_eq!(
-            split("ws:room:acme:room:x"),
-            Some(("ws:room:", "acme:room:x"))
-        );
-        for other in ["", "ws:", "ws:acme", "ws:acme:x:room:y", "room:x"] {
-            assert_eq!(split(other), None, "{other}");
-        }
-        let acme: TenantName = "acme".parse().unwrap();
-        for tenant in [TenantName::default(), acme] {
-            let channels = channels_of(&tenant);
-            assert_eq!(
-                split(&format!("{channels}/r")),
-                Some((channels.as_str(), "/r"))
-            );
-        }
     }
 }

@@ -22,15 +22,15 @@ const NODE_BYTES_MAX: usize = 63;
 /// One run of a host: another one has another, whatever their nodes are called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(transparent)]
-pub(in crate::hub) struct Instance(Uuid);
+pub(in crate::hub) struct Run(Uuid);
 
-impl Instance {
+impl Run {
     pub(super) fn random() -> Self {
         Self(Uuid::new_v4())
     }
 }
 
-impl fmt::Display for Instance {
+impl fmt::Display for Run {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_hyphenated().fmt(formatter)
     }
@@ -39,7 +39,7 @@ impl fmt::Display for Instance {
 /// The other hosts.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
-    known: BTreeMap<Instance, Peer>,
+    known: BTreeMap<Run, Peer>,
 }
 
 #[derive(Debug)]
@@ -50,8 +50,8 @@ struct Peer {
 
 impl Peers {
     /// A host has said that it is there. Returns whether that is news; who is one too many is not taken in.
-    pub(super) fn heard(&mut self, instance: Instance, node: &str, now: Instant) -> bool {
-        if let Some(peer) = self.known.get_mut(&instance) {
+    pub(super) fn heard(&mut self, run: Run, node: &str, now: Instant) -> bool {
+        if let Some(peer) = self.known.get_mut(&run) {
             peer.heard = now;
             return false;
         }
@@ -59,26 +59,24 @@ impl Peers {
             return false;
         }
         let node = node.to_owned();
-        self.known.insert(instance, Peer { node, heard: now });
+        self.known.insert(run, Peer { node, heard: now });
         true
     }
 
     /// A host has said that it ends. Returns its name.
-    pub(super) fn gone(&mut self, instance: Instance) -> Option<String> {
-        self.known.remove(&instance).map(|peer| peer.node)
+    pub(super) fn gone(&mut self, run: Run) -> Option<String> {
+        self.known.remove(&run).map(|peer| peer.node)
     }
 
     /// Forgets who has been silent for too long, and returns them with their names.
-    pub(super) fn forget_silent(&mut self, now: Instant) -> Vec<(Instance, String)> {
+    pub(super) fn forget_silent(&mut self, now: Instant) -> Vec<(Run, String)> {
         let silent = |peer: &Peer| now.saturating_duration_since(peer.heard) > SILENT_MAX;
         let silent = self.known.extract_if(.., |_, peer| silent(peer));
-        silent
-            .map(|(instance, peer)| (instance, peer.node))
-            .collect()
+        silent.map(|(run, peer)| (run, peer.node)).collect()
     }
 
     /// Who is there, sorted.
-    pub(super) fn live(&self) -> Vec<Instance> {
+    pub(super) fn live(&self) -> Vec<Run> {
         self.known.keys().copied().collect()
     }
 
@@ -97,7 +95,7 @@ mod tests {
     #[test]
     fn who_is_silent_for_too_long_is_not_expected() {
         let mut peers = Peers::default();
-        let (a, b) = (Instance::random(), Instance::random());
+        let (a, b) = (Run::random(), Run::random());
         let start = Instant::now();
         assert!(peers.heard(a, "a", start));
         assert!(peers.heard(b, "b", start));
@@ -118,12 +116,12 @@ mod tests {
     fn there_are_not_more_than_can_be() {
         let mut peers = Peers::default();
         let now = Instant::now();
-        assert!(!peers.heard(Instance::random(), "", now));
-        assert!(!peers.heard(Instance::random(), &"n".repeat(NODE_BYTES_MAX + 1), now));
+        assert!(!peers.heard(Run::random(), "", now));
+        assert!(!peers.heard(Run::random(), &"n".repeat(NODE_BYTES_MAX + 1), now));
         for _ in 0..PEERS_MAX {
-            assert!(peers.heard(Instance::random(), &"n".repeat(NODE_BYTES_MAX), now));
+            assert!(peers.heard(Run::random(), &"n".repeat(NODE_BYTES_MAX), now));
         }
-        assert!(!peers.heard(Instance::random(), "n", now));
+        assert!(!peers.heard(Run::random(), "n", now));
         assert_eq!(peers.live().len(), PEERS_MAX);
     }
 }

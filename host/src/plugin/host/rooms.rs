@@ -51,6 +51,10 @@ impl Host for State {
         };
         let frame = push.encode();
         self.check_push_size(&frame)?;
+        if frame.len() > current.hub.broadcast_bytes_max() {
+            // Members here would get what those of other hosts miss.
+            return Err(HostError::TooLarge("the bus between hosts".to_owned()));
+        }
         let sender = if options.include_self {
             None
         } else {
