@@ -34,6 +34,7 @@ use tokio::time::timeout;
 
 use crate::measure::Figure;
 use crate::native::Variant;
+use crate::noise::Noise;
 use crate::process::{Cores, Server};
 use crate::table::Table;
 
@@ -69,6 +70,9 @@ struct Args {
     /// A folder with the example plugins as components; they are built when it is not given.
     #[arg(long)]
     plugins: Option<PathBuf>,
+    /// How the other plugin of `neighbour` misbehaves.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Noise::value_variants())]
+    noise: Vec<Noise>,
     /// Let the server and the load share all cores.
     #[arg(long)]
     unpinned: bool,
@@ -152,6 +156,7 @@ fn run(args: &Args) -> Result<()> {
             cores: cores.as_ref(),
             time: Duration::from_secs(args.seconds),
             rounds: args.rounds,
+            noises: &args.noise,
         };
         return runtime.block_on(measuring.run());
     }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use clap::ValueEnum;
 use rustix::process::setpriority_process;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -52,7 +53,7 @@ pub(crate) fn plugin(mut puppet: Vec<u8>) -> Result<Vec<u8>> {
 }
 
 /// How the plugin misbehaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Noise {
     /// Every event spins until it is ended.
     Spin,
@@ -69,15 +70,6 @@ pub(crate) enum Noise {
 }
 
 impl Noise {
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Spin,
-        Self::Hog,
-        Self::Push,
-        Self::Room,
-        Self::Flood,
-        Self::Trap,
-    ];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Spin => "spins",

@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, Frame, Incoming};
+use hyper::http::request::Parts;
 use hyper::{Request, Response, service::service_fn};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
@@ -100,11 +101,16 @@ async fn accept(listener: TcpListener, counter: Arc<watch::Sender<(usize, usize)
 type Body = BoxBody<Bytes, Infallible>;
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let (head, body) = request.into_parts();
+    // All of it, whatever the answer: to close a socket with something unread resets the connection, and what the
+    // client has not read yet of the answer is lost.
+    let body = body.collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let bytes = || {
-        let query = request.uri().query().unwrap_or_default();
+        let query = head.uri.query().unwrap_or_default();
         query.parse::<usize>().unwrap_or(0)
     };
-    let response = match request.uri().path() {
+    let response = match head.uri.path() {
         "/slow" => std::future::pending().await,
         "/drip" => {
             let first = stream::iter([Ok(Frame::data(Bytes::from_static(b"drop")))]);
@@ -124,14 +130,12 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
             let body = Full::new(Bytes::new()).boxed();
             response.body(body).expect("the headers are valid")
         }
-        _ => mirror(request).await,
+        _ => mirror(&head, &body),
     };
     Ok(response)
 }
 
-async fn mirror(request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes());
+fn mirror(head: &Parts, body: &[u8]) -> Response<Body> {
     let headers: Vec<_> = head
         .headers
         .iter()
@@ -141,7 +145,7 @@ async fn mirror(request: Request<Incoming>) -> Response<Body> {
         "method": head.method.as_str(),
         "target": head.uri.to_string(),
         "headers": headers,
-        "body": String::from_utf8_lossy(&body.unwrap_or_default()),
+        "body": String::from_utf8_lossy(body),
     });
     Response::new(Full::new(said.to_string().into()).boxed())
 }
