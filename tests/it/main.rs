@@ -16,6 +16,7 @@ mod bad;
 mod bus;
 mod cache;
 mod cluster;
+mod cluster_queries;
 mod compile;
 mod configuration;
 mod documented;
