@@ -13,6 +13,7 @@ mod file;
 mod map;
 mod memory;
 mod rooms;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +32,7 @@ use file::File;
 use map::{Lasting, Place};
 use memory::Memory;
 use rooms::Rooms;
+use shared::Shared;
 
 /// Where a host keeps values.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +103,8 @@ enum Backend {
     /// Never locked for longer than one operation.
     Memory(RwLock<Memory>),
     File(Arc<File>),
+    /// With other hosts.
+    Shared(Shared),
 }
 
 /// Whose value it is.
@@ -177,6 +181,7 @@ impl Values {
                 file.read(move |reading| map::get(reading, &place, now))
                     .await
             }
+            Backend::Shared(shared) => shared.get(owner, key, now).await,
         }
     }
 
@@ -203,6 +208,7 @@ impl Values {
                 };
                 file.read(read).await
             }
+            Backend::Shared(shared) => shared.keys(owner, prefix, after, limit, now).await,
         }
     }
 
@@ -318,6 +324,7 @@ impl Values {
                 });
                 written.await?
             }
+            Backend::Shared(shared) => shared.change(owner, key, change, quota, now).await,
         }
     }
 
@@ -340,6 +347,7 @@ impl Values {
                 map::purge(writing, &owner)?;
                 Ok(Box::new(move || going.done()))
             }),
+            Backend::Shared(_) => {}
         }
     }
 
@@ -353,6 +361,7 @@ impl Values {
                 map::expire(writing, now)?;
                 Ok(Box::new(|| {}))
             }),
+            Backend::Shared(_) => {}
         }
         self.0.rooms.abandoned(now, has_members)
     }

@@ -1,0 +1,131 @@
+//! Values that all hosts share: the same operations, over a keeper that can do but single steps.
+//!
+//! A change is read, applied and put in the place of what was read, and again when somebody else was faster. Nothing
+//! waits for longer than [`WAIT_MAX`]; a change whose outcome is not known by then is unavailable, made or not.
+
+mod keeper;
+mod turns;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+pub(super) use keeper::{Answer, Found, Keeper, Lasting, Mark, Next, Replaced, Spot, Wanted};
+
+use super::change::{Change, Write};
+use super::{Entry, KeyPage, Owner, Quota, StateError, Time};
+use turns::Turns;
+
+/// How long one operation may take, with all its attempts.
+const WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// What one tenant keeps with all hosts.
+#[derive(Debug)]
+pub(super) struct Shared {
+    tenant: String,
+    keeper: Arc<dyn Keeper>,
+    turns: Turns,
+}
+
+impl Shared {
+    pub(super) fn new(tenant: &str, keeper: Arc<dyn Keeper>) -> Self {
+        Self {
+            tenant: tenant.to_owned(),
+            keeper,
+            turns: Turns::default(),
+        }
+    }
+
+    pub(super) async fn get(
+        &self,
+        owner: &Owner,
+        key: &str,
+        now: Time,
+    ) -> Result<Option<Entry>, StateError> {
+        let spot = self.spot(owner, key);
+        let found = in_time(self.keeper.read(&spot, now)).await?;
+        Ok(found.kept.map(|kept| kept.entry))
+    }
+
+    pub(super) async fn keys(
+        &self,
+        owner: &Owner,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: Time,
+    ) -> Result<KeyPage, StateError> {
+        let wanted = Wanted {
+            tenant: &self.tenant,
+            owner,
+            prefix,
+            after,
+            limit,
+        };
+        in_time(self.keeper.keys(&wanted, now)).await
+    }
+
+    pub(super) async fn change<C: Change>(
+        &self,
+        owner: &Owner,
+        key: &str,
+        change: C,
+        quota: Quota,
+        now: Time,
+    ) -> Result<C::Answer, StateError> {
+        let spot = self.spot(owner, key);
+        in_time(async {
+            let _turn = self.turns.take(&spot).await;
+            loop {
+                if let Some(answer) = self.attempt(&spot, &change, quota, now).await? {
+                    return Ok(answer);
+                }
+            }
+        })
+        .await
+    }
+
+    /// `None` when somebody else was faster.
+    async fn attempt<C: Change>(
+        &self,
+        spot: &Spot,
+        change: &C,
+        quota: Quota,
+        now: Time,
+    ) -> Result<Option<C::Answer>, StateError> {
+        let found = self.keeper.read(spot, now).await?;
+        let before = found.kept.as_ref();
+        // Which version it will have is not known yet, and matters to the answer alone.
+        let (write, answer) = change.apply(before, 0, found.now)?;
+        let next = match &write {
+            Write::Nothing => return Ok(Some(answer)),
+            Write::Remove => None,
+            Write::Put { value, expires } => Some((value.as_str(), *expires)),
+        };
+        let replacing = self
+            .keeper
+            .replace(spot, found.mark, next, quota, found.now);
+        match replacing.await? {
+            Replaced::Done(version) => {
+                let (_, answer) = change.apply(before, version, found.now)?;
+                Ok(Some(answer))
+            }
+            Replaced::Conflict => Ok(None),
+            Replaced::Limit(limit) => Err(StateError::Limit(limit)),
+        }
+    }
+
+    fn spot(&self, owner: &Owner, key: &str) -> Spot {
+        Spot {
+            tenant: self.tenant.clone(),
+            owner: owner.clone(),
+            key: key.to_owned(),
+        }
+    }
+}
+
+async fn in_time<T>(answer: impl Future<Output = Result<T, StateError>>) -> Result<T, StateError> {
+    let late = |_| StateError::Unavailable(format!("no answer within {WAIT_MAX:?}"));
+    timeout(WAIT_MAX, answer).await.map_err(late)?
+}
