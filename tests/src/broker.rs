@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-/// A running broker, which knows nothing at its start. Dropping it kills it.
+/// A running broker, which knows nothing at its start; a NATS with JetStream knows its buckets when it is started again.
+/// Dropping it kills it.
 #[derive(Debug)]
 pub struct Broker {
     kind: Kind,
@@ -38,7 +39,12 @@ pub struct Guard {
 enum Kind {
     Redis,
     Nats,
+    /// Without JetStream.
+    PlainNats,
 }
+
+/// Where a NATS has its buckets, in its folder.
+const STORAGE: &str = "jetstream";
 
 impl Broker {
     /// A `redis-server`.
@@ -49,12 +55,20 @@ impl Broker {
         Self::begin(Kind::Redis, None).await
     }
 
-    /// A `nats-server`.
+    /// A `nats-server` with JetStream.
     ///
     /// # Errors
     /// As [`Self::redis`].
     pub async fn nats() -> anyhow::Result<Self> {
         Self::begin(Kind::Nats, None).await
+    }
+
+    /// A `nats-server` as it is by default.
+    ///
+    /// # Errors
+    /// As [`Self::redis`].
+    pub async fn plain_nats() -> anyhow::Result<Self> {
+        Self::begin(Kind::PlainNats, None).await
     }
 
     /// A `redis-server` that does not let everybody in; nobody here speaks with it by hand.
@@ -93,7 +107,7 @@ impl Broker {
         let Some(guard) = &self.guard else {
             let scheme = match self.kind {
                 Kind::Redis => "redis",
-                Kind::Nats => "nats",
+                Kind::Nats | Kind::PlainNats => "nats",
             };
             return format!("{scheme}://{}", self.address);
         };
@@ -101,7 +115,7 @@ impl Broker {
         let password = guard.password.replace('%', "%25");
         match self.kind {
             Kind::Redis => format!("rediss://:{password}@localhost:{port}"),
-            Kind::Nats => format!("tls://me:{password}@localhost:{port}"),
+            Kind::Nats | Kind::PlainNats => format!("tls://me:{password}@localhost:{port}"),
         }
     }
 
@@ -112,7 +126,7 @@ impl Broker {
     pub async fn start(&mut self) -> anyhow::Result<()> {
         let program = match self.kind {
             Kind::Redis => "redis-server",
-            Kind::Nats => "nats-server",
+            Kind::Nats | Kind::PlainNats => "nats-server",
         };
         let spawned = Command::new(program)
             .args(self.arguments())
@@ -146,10 +160,13 @@ impl Broker {
                 "--tls-auth-clients",
                 "no",
             ],
-            (Kind::Nats, _) => vec!["-a", "127.0.0.1", "-p", &port],
+            (Kind::Nats | Kind::PlainNats, _) => vec!["-a", "127.0.0.1", "-p", &port],
         };
         if self.kind == Kind::Redis {
             arguments.extend(["--bind", "127.0.0.1", "--save", ""]);
+        }
+        if self.kind == Kind::Nats {
+            arguments.extend(["-js", "-sd", STORAGE]);
         }
         let mut arguments: Vec<_> = arguments.into_iter().map(ToOwned::to_owned).collect();
         if let Some(Guard {
@@ -169,7 +186,7 @@ impl Broker {
                 .into_iter()
                 .flat_map(|(name, value)| [name.to_owned(), value])
                 .collect(),
-                Kind::Nats => vec![
+                Kind::Nats | Kind::PlainNats => vec![
                     "--tls".to_owned(),
                     format!("--tlscert={certificate}"),
                     format!("--tlskey={key}"),
@@ -190,7 +207,7 @@ impl Broker {
         self.talk(b"").await
     }
 
-    /// Kills it, without a word to anybody. It forgets everything.
+    /// Kills it, without a word to anybody. It forgets everything, but for the buckets of a NATS.
     ///
     /// # Errors
     /// When it has ended already.
@@ -198,6 +215,15 @@ impl Broker {
         let mut process = self.process.take().context("it does not run")?;
         process.kill().await?;
         Ok(())
+    }
+
+    /// Takes the buckets from a NATS that was killed.
+    ///
+    /// # Errors
+    /// When there were none.
+    pub fn forget(&self) -> anyhow::Result<()> {
+        ensure!(self.process.is_none(), "it is still running");
+        Ok(std::fs::remove_dir_all(self.folder.path().join(STORAGE))?)
     }
 
     /// Stops it where it is: its sockets stay, and it answers nobody.
@@ -238,7 +264,7 @@ impl Broker {
                 channel.len(),
                 payload.len()
             ),
-            Kind::Nats => format!("PUB {channel} {}\r\n", payload.len()),
+            Kind::Nats | Kind::PlainNats => format!("PUB {channel} {}\r\n", payload.len()),
         }
         .into_bytes();
         request.extend_from_slice(payload);
@@ -260,7 +286,7 @@ impl Broker {
                 ),
                 ":1\r\n",
             ),
-            Kind::Nats => (
+            Kind::Nats | Kind::PlainNats => (
                 format!("CONNECT {{}}\r\nSUB {channel} 1\r\nPING\r\n"),
                 "PONG\r\n",
             ),
@@ -278,7 +304,7 @@ impl Broker {
         let mut stream = TcpStream::connect(self.address).await?;
         let (hello, end, answer): (_, &[u8], _) = match self.kind {
             Kind::Redis => ("", b"PING\r\n", "+PONG\r\n"),
-            Kind::Nats => ("CONNECT {}\r\n", b"PING\r\n", "PONG\r\n"),
+            Kind::Nats | Kind::PlainNats => ("CONNECT {}\r\n", b"PING\r\n", "PONG\r\n"),
         };
         stream
             .write_all(&[hello.as_bytes(), requests, end].concat())

@@ -13,6 +13,7 @@ mod channels;
 mod link;
 mod local;
 mod nats;
+mod nats_server;
 mod outgoing;
 mod pulse;
 mod redis;
@@ -27,9 +28,11 @@ use bytes::Bytes;
 
 use self::redis::Redis;
 use crate::config::{Broker, Config};
+pub(crate) use backoff::Backoff;
 use broker::BrokerBus;
 pub use local::LocalBus;
 use nats::Nats;
+pub(crate) use nats_server::NatsServer;
 use outgoing::Outgoing;
 pub use status::{Full, Status};
 

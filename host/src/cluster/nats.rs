@@ -3,27 +3,20 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
+use async_nats::{Client, Event, Subscriber};
 use futures_util::StreamExt;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::link::{Batch, Inbox, Link, LinkError, Transport};
-use crate::config::{BrokerUrl, Secret};
+use super::nats_server::NatsServer;
+use crate::config::BrokerUrl;
 
-/// How often the library asks whether the server is there, and gives up when it is not, three times. It ends what is left
-/// of a connection that was given up here while its socket was stuck.
-const PING_INTERVAL: Duration = Duration::from_secs(2);
-/// Payloads of one channel that have arrived and wait for their turn. The library throws away what comes on top.
+/// Payloads of one channel that have arrived and wait for their turn.
 const WAITING_MAX: usize = 4096;
 
 pub(super) struct Nats {
-    /// Without credentials: the library logs it.
-    address: String,
-    is_tls: bool,
-    user: Option<Secret>,
-    password: Option<Secret>,
+    server: NatsServer,
     /// What the names of all channels begin with. It may have dots, which are a subject's own.
     prefix: String,
 }
@@ -41,38 +34,8 @@ pub(super) struct NatsLink {
 impl Nats {
     pub(super) fn new(url: &BrokerUrl, prefix: &str) -> Self {
         Self {
-            address: format!("nats://{}:{}", url.host(), url.port()),
-            is_tls: url.is_tls(),
-            user: url.user(),
-            password: url.password(),
+            server: NatsServer::new(url),
             prefix: prefix.to_owned(),
-        }
-    }
-
-    fn options(&self, inbox: &Inbox) -> ConnectOptions {
-        let inbox = inbox.clone();
-        // Its own reconnecting cannot be switched off, but ends after one attempt, made at once. That one is of no use:
-        // by then the link is given up.
-        let options = ConnectOptions::new()
-            .name("wardroom")
-            .require_tls(self.is_tls)
-            .max_reconnects(1)
-            .reconnect_delay_callback(|_| Duration::ZERO)
-            .ignore_discovered_servers()
-            .ping_interval(PING_INTERVAL)
-            .subscription_capacity(WAITING_MAX)
-            .event_callback(move |event| {
-                take(&inbox, &event);
-                std::future::ready(())
-            });
-        let exposed = |secret: &Secret| secret.expose().to_owned();
-        match (&self.user, &self.password) {
-            (Some(token), None) => options.token(exposed(token)),
-            (user, Some(password)) => {
-                let user = user.as_ref().map(exposed).unwrap_or_default();
-                options.user_and_password(user, exposed(password))
-            }
-            (None, None) => options,
         }
     }
 }
@@ -91,11 +54,10 @@ impl Transport for Nats {
     type Link = NatsLink;
 
     async fn connect(&self, inbox: Inbox) -> Result<NatsLink, LinkError> {
-        let address: ServerAddr = self
-            .address
-            .parse()
-            .map_err(|error| LinkError::new(&error))?;
-        let connecting = self.options(&inbox).connect(address);
+        let told = inbox.clone();
+        let connecting = self
+            .server
+            .connect(WAITING_MAX, move |event| take(&told, event));
         Ok(NatsLink {
             client: connecting.await.map_err(|error| LinkError::new(&error))?,
             prefix: self.prefix.clone(),

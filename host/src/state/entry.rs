@@ -25,6 +25,10 @@ impl Time {
         Self(millis)
     }
 
+    pub(super) fn as_millis(self) -> u64 {
+        self.0
+    }
+
     pub(super) fn after(self, ttl: Duration) -> Self {
         // One before what would mean that there is no end.
         Self(self.0.saturating_add(as_millis(ttl)).min(NEVER - 1))

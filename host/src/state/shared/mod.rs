@@ -4,6 +4,7 @@
 //! waits for longer than [`WAIT_MAX`]; a change whose outcome is not known by then is unavailable, made or not.
 
 mod keeper;
+mod nats;
 mod turns;
 
 use std::sync::Arc;
