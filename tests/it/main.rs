@@ -31,6 +31,8 @@ mod live;
 mod loader;
 mod loading;
 mod mutants;
+mod nats_away;
+mod nats_state;
 mod origins;
 mod outbound;
 mod outbound_limits;
