@@ -65,7 +65,7 @@ async fn a_server_may_be_killed_and_come_back_with_its_bucket() {
         let counted = ask(client, json!(["state-increment", "tenant", "n"])).await;
         assert!(counted.is_i64(), "{counted}");
     }
-    let told = hosts[0].log().matches("state is unavailable").count();
+    let told = hosts[0].log.text().matches("state is unavailable").count();
     assert!((1..=2).contains(&told), "{told}: lost, and refused");
 }
 
@@ -139,6 +139,6 @@ async fn without_jetstream_it_is_said_what_is_missing() {
         host.logged(&["state is unavailable", "start it with -js"])
             .await
             .unwrap();
-        assert_eq!(host.log().matches("start it with -js").count(), 1);
+        assert_eq!(host.log.text().matches("start it with -js").count(), 1);
     }
 }
