@@ -3,7 +3,6 @@
 //! The library reconnects by itself, but not to a bucket that is gone, and it does not notice a server that is stopped.
 //! So a connection that fails in whatever way is given up as a whole, and what it had learned of the bucket with it.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -11,9 +10,8 @@ use async_nats::Event;
 use async_nats::datetime::DateTime;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
-use async_nats::jetstream::context::{Context, ContextBuilder};
-use async_nats::jetstream::kv;
-use async_nats::jetstream::stream::{Info, Stream};
+use async_nats::jetstream::context::{Context, ContextBuilder, CreateStreamErrorKind};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, Stream};
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
@@ -252,33 +250,36 @@ impl Link {
     }
 }
 
+/// The library makes buckets, too, but asks for more than servers of version 2.9 answer.
 async fn open_bucket(context: &Context, bucket: &str) -> Result<Stream, String> {
-    use async_nats::jetstream::context::AccountErrorKind;
-    context
-        .query_account()
-        .await
-        .map_err(|error| match error.kind() {
-            AccountErrorKind::JetStreamUnavailable => {
-                "the server has no JetStream: start it with -js".to_owned()
-            }
-            _ => told(error),
-        })?;
-    if let Ok(store) = context.get_key_value(bucket).await {
-        return Ok(store.stream);
+    let name = format!("KV_{bucket}");
+    if let Ok(stream) = context.get_stream(&name).await {
+        return Ok(stream);
     }
-    let config = kv::Config {
-        bucket: bucket.to_owned(),
-        description: "state of wardroom hosts".to_owned(),
-        history: 1,
-        ..kv::Config::default()
+    // As every bucket is made.
+    let config = Config {
+        name,
+        subjects: vec![format!("$KV.{bucket}.>")],
+        description: Some("state of wardroom hosts".to_owned()),
+        max_messages_per_subject: 1,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        allow_rollup: true,
+        allow_direct: true,
+        deny_delete: true,
+        ..Config::default()
     };
     // Hosts that do so at once all succeed.
-    let made = context.create_key_value(config).await.map_err(|error| {
-        let cause = error.source().map(ToString::to_string).unwrap_or_default();
-        format!("cannot make the bucket {bucket:?}: {error} {cause}")
-    })?;
-    tracing::info!(bucket, "a bucket was made for state");
-    Ok(made.stream)
+    match context.create_stream(config).await {
+        Ok(stream) => {
+            tracing::info!(bucket, "a bucket was made for state");
+            Ok(stream)
+        }
+        Err(error) if error.kind() == CreateStreamErrorKind::JetStreamUnavailable => {
+            Err("the server has no JetStream: start it with -js".to_owned())
+        }
+        Err(error) => Err(format!("the bucket {bucket:?} cannot be made: {error}")),
+    }
 }
 
 fn lost() -> String {
