@@ -151,10 +151,7 @@ impl Host {
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
         let (node, prefix) = (&config.node, &config.cluster_prefix);
         let exchange = Exchange::new(node, prefix, bus, Arc::clone(&backlog));
-        let store = match &config.state {
-            StateStore::Memory => Store::Memory,
-            StateStore::File(file) => Store::open(file)?,
-        };
+        let store = open_store(&config)?;
         let host = Self {
             config: ArcSwap::from_pointee(config),
             engine,
@@ -327,6 +324,17 @@ impl Host {
         drop(announcing);
         self.exchange.leave();
     }
+}
+
+/// Where state is kept. Of one that is shared the connection is made by and by.
+fn open_store(config: &Config) -> Result<Store, StoreError> {
+    let broker = config.cluster_url.as_ref();
+    Ok(match (config.state_store(), broker) {
+        (StateStore::File(file), _) => Store::open(&file)?,
+        (StateStore::Cluster, Some(url)) => Store::share(url, &config.cluster_prefix),
+        // One without a broker is none of a valid configuration.
+        (StateStore::Cluster | StateStore::Memory | StateStore::Automatic, _) => Store::Memory,
+    })
 }
 
 /// The sandbox, with its compiler and its cache. A folder that cannot be trusted costs time at the next start, which is

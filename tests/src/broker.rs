@@ -273,6 +273,21 @@ impl Broker {
         })
     }
 
+    /// Has a Redis do what wardroom did not ask for.
+    ///
+    /// # Errors
+    /// When it does not do it.
+    pub async fn redis_command(&self, words: &[&[u8]]) -> anyhow::Result<()> {
+        ensure!(self.kind == Kind::Redis, "only Redis has such commands");
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            request.extend_from_slice(word);
+            request.extend_from_slice(b"\r\n");
+        }
+        self.talk(&request).await
+    }
+
     /// Sends requests and waits for the answer to a last one of its own.
     async fn talk(&self, requests: &[u8]) -> anyhow::Result<()> {
         let mut stream = TcpStream::connect(self.address).await?;

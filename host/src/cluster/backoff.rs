@@ -9,14 +9,14 @@ const MAX: Duration = Duration::from_millis(500);
 
 /// Waits that double, from a few milliseconds to half a second.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     attempts: u32,
 }
 
 impl Backoff {
     /// The next wait: between a half and the whole of what it would be, by this random number, so that hosts which lost
     /// a broker together do not come back together.
-    pub(super) fn next(&mut self, random: u64) -> Duration {
+    pub(crate) fn next(&mut self, random: u64) -> Duration {
         let whole = FIRST.saturating_mul(1 << self.attempts.min(16)).min(MAX);
         self.attempts = self.attempts.saturating_add(1);
         let half = whole / 2;
@@ -25,7 +25,7 @@ impl Backoff {
     }
 
     /// Begins anew.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.attempts = 0;
     }
 }

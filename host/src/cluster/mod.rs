@@ -16,6 +16,7 @@ mod nats;
 mod outgoing;
 mod pulse;
 mod redis;
+mod redis_server;
 mod shared;
 mod status;
 
@@ -27,10 +28,12 @@ use bytes::Bytes;
 
 use self::redis::Redis;
 use crate::config::{Broker, Config};
+pub(crate) use backoff::Backoff;
 use broker::BrokerBus;
 pub use local::LocalBus;
 use nats::Nats;
 use outgoing::Outgoing;
+pub(crate) use redis_server::RedisServer;
 pub use status::{Full, Status};
 
 /// One host's end of the bus: publish and subscribe.

@@ -2,54 +2,25 @@
 
 use std::sync::Arc;
 
-use redis::aio::{MultiplexedConnection, SendError};
-use redis::io::tcp::TcpSettings;
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, ProtocolVersion, PushInfo,
-    PushKind, RedisConnectionInfo, RedisError, Value,
-};
+use redis::aio::MultiplexedConnection;
+use redis::{PushInfo, PushKind, RedisError, Value};
 
 use super::link::{Batch, Inbox, Link, LinkError, Transport};
+use super::redis_server::RedisServer;
 use crate::config::BrokerUrl;
 
 /// The largest value of Redis is 512 MiB by default (`proto-max-bulk-len`); the limits of pushes are far below.
 const PAYLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-pub(super) struct Redis {
-    address: ConnectionAddr,
-    settings: RedisConnectionInfo,
-}
+pub(super) struct Redis(RedisServer);
 
 pub(super) struct RedisLink {
-    /// The plain one: the library's manager of connections gives up after some attempts.
     connection: MultiplexedConnection,
 }
 
 impl Redis {
     pub(super) fn new(url: &BrokerUrl) -> Self {
-        // Brackets are the URL's; the library wants the address itself.
-        let host = url.host().trim_matches(['[', ']']).to_owned();
-        let port = url.port();
-        let address = if url.is_tls() {
-            ConnectionAddr::TcpTls {
-                host,
-                port,
-                insecure: false,
-                tls_params: None,
-            }
-        } else {
-            ConnectionAddr::Tcp(host, port)
-        };
-        let mut settings = RedisConnectionInfo::default()
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_db(url.database().into());
-        if let Some(user) = url.user() {
-            settings = settings.set_username(user.expose());
-        }
-        if let Some(password) = url.password() {
-            settings = settings.set_password(password.expose());
-        }
-        Self { address, settings }
+        Self(RedisServer::new(url))
     }
 }
 
@@ -57,22 +28,10 @@ impl Transport for Redis {
     type Link = RedisLink;
 
     async fn connect(&self, inbox: Inbox) -> Result<RedisLink, LinkError> {
-        let info = self.address.clone().into_connection_info()?;
-        let info = info
-            .set_redis_settings(self.settings.clone())
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        // How long anything may take is judged by who uses the link.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_push_sender(move |push: PushInfo| {
-                take(&inbox, &push);
-                Ok::<_, SendError>(())
-            });
-        let client = Client::open(info)?;
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = connecting.await?;
-        Ok(RedisLink { connection })
+        let connecting = self.0.connect(move |push| take(&inbox, &push));
+        Ok(RedisLink {
+            connection: connecting.await?,
+        })
     }
 }
 

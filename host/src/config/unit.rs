@@ -254,28 +254,34 @@ impl Unit<PathBuf> for FileName {
     }
 }
 
-/// Where state is kept: `"memory"`, or a file. One in the current folder that is called `memory` is `"./memory"`.
+/// Where state is kept: `"memory"`, `"cluster"`, or a file. One in the current folder that is called `memory` is
+/// `"./memory"`.
 pub(super) enum Keeping {}
 
 /// What stands for memory.
 const MEMORY: &str = "memory";
+/// What stands for the broker.
+const CLUSTER: &str = "cluster";
 
 impl Unit<StateStore> for Keeping {
     fn wanted() -> String {
-        format!("{MEMORY:?} or a file")
+        format!("{MEMORY:?}, {CLUSTER:?} or a file")
     }
 
     fn parse(given: Given<'_>) -> Option<StateStore> {
         match text(given)? {
             "" => None,
             MEMORY => Some(StateStore::Memory),
+            CLUSTER => Some(StateStore::Cluster),
             file => Some(StateStore::File(PathBuf::from(file))),
         }
     }
 
     fn show(value: &StateStore) -> Value {
         Value::Text(match value {
-            StateStore::Memory => MEMORY.to_owned(),
+            // Where nobody has said anything and there is no broker.
+            StateStore::Automatic | StateStore::Memory => MEMORY.to_owned(),
+            StateStore::Cluster => CLUSTER.to_owned(),
             StateStore::File(file) => file.display().to_string(),
         })
     }

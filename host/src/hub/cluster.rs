@@ -1,5 +1,7 @@
 //! What takes all hosts: pushes to connections that may be anywhere, and questions about all of them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
@@ -87,6 +89,19 @@ impl Hub {
             self.room_size(room.as_str()).saturating_add(elsewhere),
             coverage,
         )
+    }
+
+    /// Which of these rooms have members on other hosts; `None` when it cannot be known that none has been left out: a
+    /// host has not answered, or there may be hosts that have not been heard of.
+    pub async fn occupied_elsewhere(&self, rooms: Vec<RoomName>) -> Option<BTreeSet<RoomName>> {
+        if !self.inner.exchange.has_heard_all().await {
+            return None;
+        }
+        let (parts, coverage) = self.ask(Question::Occupied { rooms }, never).await;
+        let parts: Vec<BTreeSet<RoomName>> = parts;
+        coverage
+            .is_complete()
+            .then(|| parts.into_iter().flatten().collect())
     }
 
     /// Names and sizes of the rooms of all hosts that begin with `prefix`, sorted by name.

@@ -55,6 +55,8 @@ pub(super) enum Question<'a> {
     },
     /// Answered by a number.
     RoomSize { room: RoomName },
+    /// Answered by those that have members.
+    Occupied { rooms: Vec<RoomName> },
     /// Answered by a [`ConnectionInfo`] or nothing.
     Connection { id: ConnectionId },
     /// Answered by whether it is here.
@@ -117,6 +119,7 @@ impl Question<'_> {
         let answer = match self {
             Self::Connections { .. } | Self::Rooms { .. } => to_raw_value(&Part::<()>::EMPTY),
             Self::RoomSize { .. } => to_raw_value(&0),
+            Self::Occupied { .. } => to_raw_value::<[RoomName]>(&[]),
             Self::Connection { .. } => to_raw_value(&()),
             Self::Send { .. } | Self::Close { .. } => to_raw_value(&false),
         };
@@ -141,6 +144,10 @@ impl Hub {
                 to_raw_value(&Part::of(page, |(name, _)| name.as_str().len() + 16))
             }
             Question::RoomSize { room } => to_raw_value(&self.room_size(room.as_str())),
+            Question::Occupied { mut rooms } => {
+                rooms.retain(|room| self.room_size(room.as_str()) > 0);
+                to_raw_value(&rooms)
+            }
             Question::Connection { id } => to_raw_value(&self.connection_info(id)),
             Question::Send { id, push } => to_raw_value(&self.send_here(id, push)),
             Question::Close { id, code, reason } => {

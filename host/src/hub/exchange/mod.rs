@@ -10,7 +10,7 @@ mod peers;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
@@ -30,6 +30,11 @@ use peers::{ANNOUNCE_INTERVAL, Peers, Run};
 /// How long other hosts may take to answer. An event has more time than that, by default.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 
+/// How long hosts take to answer when one says that it has come.
+const HELLO_WAIT: Duration = Duration::from_millis(300);
+/// How long a host has to have been on the bus to have heard of all others, which come back a moment before or after.
+const HEARD_AFTER: Duration = Duration::from_millis(1_500);
+
 /// Shared by all hubs of a host.
 pub struct Exchange {
     pub(super) origin: Origin,
@@ -42,6 +47,8 @@ pub struct Exchange {
     peers: Mutex<Peers>,
     asks: Asks,
     malformed: AtomicU64,
+    /// When this host has said that it has come, if the bus was there then.
+    greeted: OnceLock<Instant>,
 }
 
 impl Exchange {
@@ -57,6 +64,7 @@ impl Exchange {
             peers: Mutex::default(),
             asks: Asks::default(),
             malformed: AtomicU64::new(0),
+            greeted: OnceLock::new(),
         });
         let ear = Ear(Arc::downgrade(&exchange));
         exchange.bus.attach(Arc::new(ear));
@@ -108,6 +116,9 @@ impl Exchange {
             from: self.origin.run,
             node: self.origin.node.as_str().into(),
         });
+        if self.bus.status().is_ready {
+            let _ = self.greeted.set(Instant::now());
+        }
         let mut interval = tokio::time::interval(ANNOUNCE_INTERVAL);
         loop {
             interval.tick().await;
@@ -128,6 +139,22 @@ impl Exchange {
         self.bus.unsubscribe(&self.all());
         self.bus
             .unsubscribe(&channels::of_host(&self.prefix, self.origin.run));
+    }
+
+    /// Waits until all hosts that are on the bus have been heard of. False when the bus is away: then nobody is.
+    pub(super) async fn has_heard_all(&self) -> bool {
+        let status = self.bus.status();
+        if !status.is_ready {
+            return false;
+        }
+        let greeted = self.greeted.get().filter(|_| status.reconnects == 0);
+        let heard = match greeted {
+            Some(greeted) => *greeted + HELLO_WAIT,
+            None => status.since + HEARD_AFTER,
+        };
+        tokio::time::sleep_until(heard.into()).await;
+        let now = self.bus.status();
+        now.is_ready && now.reconnects == status.reconnects
     }
 
     /// The names of all hosts that are there, this one among them, sorted.
