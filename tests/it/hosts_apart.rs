@@ -35,6 +35,8 @@ on_both! {
     who_is_answered_is_in_the_rooms_of_its_connect_handlers,
     what_is_said_last_is_heard,
     who_is_cut_off_loses_nobody,
+    a_broker_that_stops_loses_nobody,
+    what_a_host_says_is_heard_in_its_order,
 }
 
 /// One way to the broker.
@@ -214,4 +216,64 @@ async fn who_is_cut_off_loses_nobody(broker: Broker) {
     assert_known(&mut client, 4).await;
     let log = one.log.text();
     assert!(!log.contains("host lost"), "{log}");
+}
+
+async fn a_broker_that_stops_loses_nobody(broker: Broker) {
+    let hosts = ["one", "two"].map(|node| host(&broker, node, |_| {}));
+    let mut clients = Vec::new();
+    for host in &hosts {
+        up(host, true).await;
+        clients.push(host.connect("client").await.unwrap());
+    }
+    // As long as silence is too long, and then as long as a host takes to notice what is wrong.
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    for stopped in [2, 5] {
+        broker.pause().await.unwrap();
+        seconds.reset();
+        for _ in 0..stopped {
+            seconds.tick().await;
+        }
+        broker.resume().await.unwrap();
+        for (host, client) in hosts.iter().zip(&mut clients) {
+            up(host, true).await;
+            assert_known(client, 2).await;
+            let log = host.log.text();
+            assert!(!log.contains("host lost"), "{log}");
+        }
+    }
+}
+
+async fn what_a_host_says_is_heard_in_its_order(broker: Broker) {
+    const TIMES: u64 = 300;
+    let busy = |config: &mut Config| {
+        config.limits.pushes_per_event_max = 10_000;
+        config.limits.outbox_messages_max = 10_000;
+    };
+    let hosts = ["one", "two"].map(|node| host(&broker, node, busy));
+    for host in &hosts {
+        up(host, true).await;
+    }
+    let mut member = hosts[0].connect("member").await.unwrap();
+    let rooms: Vec<_> = (0..10).map(|room| format!("/r/{room}")).collect();
+    let joins: Vec<_> = rooms.iter().map(|room| json!(["join", room])).collect();
+    for join in joins {
+        run(&mut member, json!([join])).await;
+    }
+    let mut sender = hosts[1].connect("sender").await.unwrap();
+    // Rooms, and all connections, which is another channel.
+    let mut script = Vec::new();
+    for number in 0..TIMES {
+        let place = usize::try_from(number).unwrap() % (rooms.len() + 1);
+        script.push(match rooms.get(place) {
+            Some(room) => json!(["broadcast", "n", number, room]),
+            None => json!(["server-broadcast", { "event": "n", "path": "/", "data": number }]),
+        });
+    }
+    sender
+        .send(json!({ "event": "do", "path": "/do", "data": script }).to_string())
+        .await
+        .unwrap();
+    for number in 0..TIMES {
+        assert_eq!(member.receive_json().await.unwrap()["data"], number);
+    }
 }

@@ -28,6 +28,8 @@ pub(super) struct Hosts {
     servers: Vec<TestServer>,
     /// By the names of clients, in the order in which they came.
     places: BTreeMap<String, usize>,
+    /// Whose client did something last.
+    acting: Option<usize>,
 }
 
 impl Hosts {
@@ -68,8 +70,10 @@ impl Hosts {
         let hosts = Self {
             servers,
             places: BTreeMap::new(),
+            acting: None,
         };
-        hosts.know_each_other().await?;
+        // They answer when they know each other.
+        hosts.settle().await?;
         Ok(hosts)
     }
 
@@ -95,19 +99,6 @@ impl Hosts {
         logs.collect::<Vec<_>>().join("--- the next host ---\n")
     }
 
-    async fn know_each_other(&self) -> anyhow::Result<()> {
-        let deadline = Instant::now() + WAIT;
-        let mut looks = tokio::time::interval(Duration::from_millis(5));
-        for server in &self.servers {
-            while !self.has_all_answer(server).await {
-                let in_time = Instant::now() < deadline;
-                anyhow::ensure!(in_time, "the hosts do not know each other: {}", self.log());
-                looks.tick().await;
-            }
-        }
-        Ok(())
-    }
-
     async fn has_all_answer(&self, server: &TestServer) -> bool {
         match server.ask_all().await {
             Some(coverage) => coverage.is_complete() && coverage.answered as usize == self.count(),
@@ -115,14 +106,33 @@ impl Hosts {
         }
     }
 
+    /// A client is about to do something. What was done before it on another host has to have arrived: that it is over
+    /// when the next line begins is what a transcript means, and no bus promises it, as nobody waits for one.
+    pub(super) async fn turn_to(&mut self, who: &str) -> anyhow::Result<()> {
+        let place = self.place(who);
+        match self.acting.replace(place) {
+            Some(before) if before != place => self.hear(before).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Waits until whatever they have said to each other so far has been heard: an answer comes after what its host was
     /// told before the question.
     pub(super) async fn settle(&self) -> anyhow::Result<()> {
-        if self.count() > 1 {
-            for server in &self.servers {
-                let is_complete = self.has_all_answer(server).await;
-                anyhow::ensure!(is_complete, "not all hosts have answered");
-            }
+        for place in 0..self.count() {
+            self.hear(place).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the others have heard what this one has said so far.
+    async fn hear(&self, place: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + WAIT;
+        let mut looks = tokio::time::interval(Duration::from_millis(5));
+        while !self.has_all_answer(&self.servers[place]).await {
+            let in_time = Instant::now() < deadline;
+            anyhow::ensure!(in_time, "not all hosts answer: {}", self.log());
+            looks.tick().await;
         }
         Ok(())
     }

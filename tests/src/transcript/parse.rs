@@ -66,6 +66,22 @@ pub enum What {
     Reached(Limit, u64),
 }
 
+impl What {
+    /// Whether the client does it, and does not just expect it.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect(..)
+                | Self::Send(..)
+                | Self::SendBinary(..)
+                | Self::Raw(_)
+                | Self::Ping(_)
+                | Self::Close(..)
+                | Self::Vanish
+        )
+    }
+}
+
 /// Reads a transcript.
 ///
 /// # Errors

@@ -69,6 +69,9 @@ struct Stage {
 impl Stage {
     async fn take(&mut self, step: &Step) -> anyhow::Result<Verdict> {
         let who = step.who.as_str();
+        if step.what.is_done() {
+            self.hosts.turn_to(who).await?;
+        }
         match &step.what {
             What::Connect(path, headers) => self.connect(who, path, headers).await?,
             What::Send(text, times) => {
