@@ -15,6 +15,7 @@ macro_rules! on_both {
         mod redis {
             $(#[tokio::test]
             async fn $test() {
+                wardroom_tests::needed!("redis-server");
                 super::$test(super::Broker::redis().await.unwrap()).await;
             })+
         }
@@ -22,6 +23,7 @@ macro_rules! on_both {
         mod nats {
             $(#[tokio::test]
             async fn $test() {
+                wardroom_tests::needed!("nats-server");
                 super::$test(super::Broker::nats().await.unwrap()).await;
             })+
         }

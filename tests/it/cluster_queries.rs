@@ -4,15 +4,17 @@
 use crate::cluster::{ROOM, host, run, up};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wardroom_tests::{Broker, Client, Frame, WAIT};
+use wardroom_tests::{Broker, Client, Frame, WAIT, needed};
 
 #[tokio::test]
 async fn three_hosts_are_one_server_on_redis() {
+    needed!("redis-server");
     are_one_server(Broker::redis().await.unwrap()).await;
 }
 
 #[tokio::test]
 async fn three_hosts_are_one_server_on_nats() {
+    needed!("nats-server");
     are_one_server(Broker::nats().await.unwrap()).await;
 }
 
