@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use wardroom_tests::binary::{Invocation, Program};
 use wardroom_tests::http::ask;
-use wardroom_tests::{Broker, WAIT};
+use wardroom_tests::{Broker, WAIT, needed};
 
 const BUILT: &str = env!("CARGO_BIN_EXE_wardroom-tested");
 
@@ -83,6 +83,7 @@ fn names(said: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn hosts_and_their_bus_are_shown() {
+    needed!("redis-server");
     let mut broker = Broker::redis().await.unwrap();
     let one = Host::start("one", &broker.url()).await;
     let alone = one.cluster(|said| said["bus"]["ready"] == true).await;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use wardroom_tests::binary::Program;
 use wardroom_tests::guests::repository;
-use wardroom_tests::{Client, Plugin};
+use wardroom_tests::{Client, Plugin, needed};
 
 /// The lines of the section's commands.
 fn commands() -> Vec<String> {
@@ -60,6 +60,7 @@ async fn next_of(client: &mut Client, event: &str) -> Value {
 
 #[tokio::test]
 async fn three_hosts_and_a_redis_in_four_commands() {
+    needed!("redis-server");
     let commands = commands();
     let [redis, hosts @ ..] = commands.as_slice() else {
         panic!("{commands:?}")
