@@ -29,18 +29,21 @@ macro_rules! needed {
 pub fn is_there(program: &str) -> bool {
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&paths);
-    if is_in(program, &mut folders) {
-        return true;
-    }
+    is_in(program, &mut folders) || leave_out(&format!("{program}, which is not installed"))
+}
+
+/// Says that this test is left out because it needs something; `false`.
+///
+/// # Panics
+/// Where `CI` is set.
+#[must_use]
+pub fn leave_out(needed: &str) -> bool {
     let is_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
-    assert!(!is_ci, "{program} is not installed, and CI is set");
+    assert!(!is_ci, "it needs {needed}, and CI is set");
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test");
     // Not by `eprintln!`: nobody is shown what a test prints that does not fail.
-    let _ = writeln!(
-        std::io::stderr(),
-        "LEFT OUT: {test}: it needs {program}, which is not installed"
-    );
+    let _ = writeln!(std::io::stderr(), "LEFT OUT: {test}: it needs {needed}");
     false
 }
 

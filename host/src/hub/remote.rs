@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::exchange::Origin;
@@ -44,13 +44,18 @@ impl Payload for RoomMessage<'_> {
 pub(super) struct Envelope<'a> {
     event: String,
     path: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(default)]
     params: Option<serde_json::Map<String, serde_json::Value>>,
     exclude_id: Option<String>,
     node: Option<String>,
     run: Option<String>,
+}
+
+/// What is there, be it `null`, which is data like any other; serde would take that for nothing.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
 }
 
 /// Why a payload is nothing to deliver.
@@ -133,4 +138,21 @@ fn flatten(params: serde_json::Map<String, serde_json::Value>) -> wardroom_route
         }
     }
     flat
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_arrives_as_it_was_sent() {
+        for push in [
+            r#"{"event":"e","path":"/p"}"#,
+            r#"{"event":"e","path":"/p","data":null}"#,
+            r#"{"event":"e","path":"/p","params":{"n":["1","2"]},"data":1.50}"#,
+        ] {
+            let envelope: Envelope<'_> = serde_json::from_str(push).unwrap();
+            assert_eq!(envelope.frame(100).unwrap(), push);
+        }
+    }
 }
