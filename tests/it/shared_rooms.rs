@@ -56,6 +56,19 @@ async fn a_rooms_state_goes_with_the_last_member_of_all_hosts() {
 }
 
 #[tokio::test]
+async fn a_host_that_stops_ends_its_rooms() {
+    let (_broker, mut three) = three().await;
+    let steps = json!([["join", "/r"], ["state-set", in_r(), "k", 1]]);
+    assert_eq!(three.run(2, steps).await, json!(["ok", 1]));
+    three.clients.pop();
+    three.hosts.pop().unwrap().stop().unwrap();
+    let gone = json!([null, { "total": 0, "keys": [] }]);
+    for host in 0..2 {
+        assert_eq!(three.run(host, get()).await, gone);
+    }
+}
+
+#[tokio::test]
 async fn what_a_member_writes_is_not_taken_for_what_was_left() {
     let (_broker, mut three) = three().await;
     // The room is handed from host to host: it ends here and begins there, at the same time.

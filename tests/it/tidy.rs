@@ -88,7 +88,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cluster", &["config"]),
     ("metrics", &["config", "cluster"]),
     ("hub", &["protocol", "cluster", "config", "rate"]),
-    ("state", &["config"]),
+    ("state", &["config", "cluster"]),
     (
         "plugin",
         &["hub", "state", "protocol", "config", "metrics", "rate"],
@@ -169,6 +169,7 @@ fn dependencies_stay_where_they_belong() {
         ("tungstenite", &["ws"]),
         ("metrics_exporter_prometheus", &["metrics"]),
         ("redb", &["state"]),
+        ("redis", &["cluster", "state"]),
         ("async_nats", &["cluster"]),
     ];
     let mut problems = Vec::new();

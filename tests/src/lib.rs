@@ -21,6 +21,7 @@ pub mod client;
 pub mod guests;
 pub mod http;
 pub mod log;
+pub mod needed;
 pub mod plugin;
 pub mod server;
 pub mod token;

@@ -19,6 +19,11 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) fn new(url: &BrokerUrl) -> Self {
+        Self::at(url, url.host(), url.port())
+    }
+
+    /// One that is got in to as the URL says, and may be elsewhere.
+    pub(crate) fn at(url: &BrokerUrl, host: &str, port: u16) -> Self {
         let mut settings = RedisConnectionInfo::default()
             .set_protocol(ProtocolVersion::RESP3)
             .set_db(url.database().into());
@@ -29,7 +34,7 @@ impl RedisServer {
             settings = settings.set_password(password.expose());
         }
         Self {
-            address: address(url.host(), url.port(), url.is_tls()),
+            address: address(host, port, url.is_tls()),
             settings,
         }
     }

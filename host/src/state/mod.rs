@@ -331,6 +331,13 @@ impl Values {
         }
     }
 
+    /// Waits until the rooms that have ended are dealt with, for two seconds at most: before a host leaves the others.
+    pub async fn settle(&self) {
+        if let Backend::Shared(shared) = &self.0.kept {
+            shared.settle().await;
+        }
+    }
+
     /// Whether other hosts have them, too.
     #[must_use]
     pub fn are_shared(&self) -> bool {

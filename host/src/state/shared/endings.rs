@@ -77,6 +77,19 @@ impl Endings {
         }
     }
 
+    /// Waits until all that have ended can be read.
+    pub(super) async fn all_settled(&self) {
+        let mut done = self.done.subscribe();
+        while !self.are_none() {
+            let _ = done.changed().await;
+        }
+    }
+
+    fn are_none(&self) -> bool {
+        let marks = self.marks.lock();
+        marks.waiting.is_empty() && marks.at_work.is_empty()
+    }
+
     fn is_going(&self, room: &str) -> bool {
         let marks = self.marks.lock();
         marks.waiting.contains(room) || marks.at_work.contains(room)
@@ -145,9 +158,12 @@ mod tests {
         // It ends a second time meanwhile.
         endings.end("/r");
         drop(batch);
+        let mut all = Box::pin(endings.all_settled());
+        assert!(all.as_mut().now_or_never().is_none());
         assert!(waiting.as_mut().now_or_never().is_none());
         drop(endings.next().await);
         waiting.await;
+        all.await;
     }
 
     #[tokio::test]

@@ -143,6 +143,12 @@ impl Shared {
         self.endings.end(room);
     }
 
+    /// Waits until the rooms that have ended are dealt with, but for no longer than an operation.
+    pub(super) async fn settle(&self) {
+        // What is left is found by the other hosts.
+        let _ = timeout(WAIT_MAX, self.endings.all_settled()).await;
+    }
+
     /// It is time to look for rooms that nobody has ended. Returns at once.
     pub(super) fn sweep(&self, now: Time) {
         self.endings.sweep(now);
