@@ -95,7 +95,10 @@ pub fn open(config: &Config) -> Arc<dyn Bus> {
     let name = url.to_string();
     let prefix = config.cluster_prefix.as_str();
     match url.broker() {
-        Broker::Redis => Arc::new(BrokerBus::new(Redis::new(url), name, prefix, outgoing)),
+        // Any node passes on to all what is published without shards.
+        Broker::Redis | Broker::RedisCluster => {
+            Arc::new(BrokerBus::new(Redis::new(url), name, prefix, outgoing))
+        }
         Broker::Nats => Arc::new(BrokerBus::new(
             Nats::new(url, prefix),
             name,

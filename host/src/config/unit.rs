@@ -312,8 +312,9 @@ impl Unit<BrokerUrl> for Link {
     const SHOWN: bool = false;
 
     fn wanted() -> String {
-        "the URL of a broker: redis://, rediss:// (TLS), nats:// or tls:// (NATS with TLS), if need be USER:PASSWORD@, a \
-         host, and a port unless it is the usual one, such as \"redis://127.0.0.1:6379\""
+        "the URL of a broker: redis://, redis-cluster://, rediss:// or rediss-cluster:// (TLS), nats:// or tls:// (NATS \
+         with TLS), if need be USER:PASSWORD@, a host (of a cluster also several, with commas), and a port unless it is \
+         the usual one, such as \"redis://127.0.0.1:6379\""
             .to_owned()
     }
 
