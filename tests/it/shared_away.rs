@@ -51,6 +51,7 @@ async fn recover(three: &mut Three, what: &str) {
 
 #[tokio::test]
 async fn a_broker_may_be_killed_and_come_back_empty() {
+    wardroom_tests::needed!("redis-server");
     let mut broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |_| {}).await;
     let add = json!([["state-increment", "tenant", "n"]]);
@@ -67,6 +68,7 @@ async fn a_broker_may_be_killed_and_come_back_empty() {
 
 #[tokio::test]
 async fn a_broker_may_be_stopped_and_go_on() {
+    wardroom_tests::needed!("redis-server");
     let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |_| {}).await;
     let set = json!([["state-set", "tenant", "kept", 7]]);
@@ -83,6 +85,7 @@ async fn a_broker_may_be_stopped_and_go_on() {
 
 #[tokio::test]
 async fn what_somebody_else_has_written_is_believed_in_nothing() {
+    wardroom_tests::needed!("redis-server");
     let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |_| {}).await;
     let key = |name: &str| format!("ws:{{default}}:state:{name}").into_bytes();

@@ -28,6 +28,7 @@ async fn three() -> (Broker, Three) {
 
 #[tokio::test]
 async fn a_rooms_state_goes_with_the_last_member_of_all_hosts() {
+    wardroom_tests::needed!("redis-server");
     let (_broker, mut three) = three().await;
     let lent = json!(["state-set", in_r(), "lent", 1, 3_600_000]);
     let join = json!([["join", "/r"], ["state-increment", in_r(), "k"]]);
@@ -57,6 +58,7 @@ async fn a_rooms_state_goes_with_the_last_member_of_all_hosts() {
 
 #[tokio::test]
 async fn a_host_that_stops_ends_its_rooms() {
+    wardroom_tests::needed!("redis-server");
     let (_broker, mut three) = three().await;
     let steps = json!([["join", "/r"], ["state-set", in_r(), "k", 1]]);
     assert_eq!(three.run(2, steps).await, json!(["ok", 1]));
@@ -70,6 +72,7 @@ async fn a_host_that_stops_ends_its_rooms() {
 
 #[tokio::test]
 async fn what_a_member_writes_is_not_taken_for_what_was_left() {
+    wardroom_tests::needed!("redis-server");
     let (_broker, mut three) = three().await;
     // The room is handed from host to host: it ends here and begins there, at the same time.
     for round in 0..50 {

@@ -46,6 +46,7 @@ impl Three {
 
 #[tokio::test]
 async fn six_hundred_increments_of_three_hosts_are_all_counted() {
+    wardroom_tests::needed!("redis-server");
     const CLIENTS: usize = 4;
     const EACH: usize = 50;
     let broker = Broker::redis().await.unwrap();
@@ -77,6 +78,7 @@ async fn six_hundred_increments_of_three_hosts_are_all_counted() {
 
 #[tokio::test]
 async fn of_those_who_compare_and_set_one_wins() {
+    wardroom_tests::needed!("redis-server");
     const ROUNDS: u64 = 30;
     let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |_| {}).await;
@@ -94,6 +96,7 @@ async fn of_those_who_compare_and_set_one_wins() {
 
 #[tokio::test]
 async fn a_quota_is_exact_whoever_writes() {
+    wardroom_tests::needed!("redis-server");
     const KEYS: usize = 50;
     let broker = Broker::redis().await.unwrap();
     // So many keys of two bytes, each with a value of one.
@@ -150,6 +153,7 @@ async fn a_quota_is_exact_whoever_writes() {
 
 #[tokio::test]
 async fn a_time_to_live_is_over_for_all_by_the_brokers_clock() {
+    wardroom_tests::needed!("redis-server", "faketime");
     const TTL: Duration = Duration::from_millis(1_500);
     let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |config| config.limits.state_keys_max = 2).await;

@@ -250,7 +250,7 @@ impl Config {
     /// Whether there is a broker for it.
     fn may_keep_state(&self) -> bool {
         let url = self.cluster_url.as_ref();
-        url.is_some_and(|url| url.broker() == Broker::Redis)
+        url.is_some_and(|url| url.broker() != Broker::Nats)
     }
 
     /// Checks what the types cannot say.

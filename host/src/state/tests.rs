@@ -42,7 +42,9 @@ fn file(folder: &TempDir) -> Store {
 /// The same for each backend.
 fn on_each(test: impl AsyncFn(Values)) {
     on_both(&test);
-    let server = Server::start();
+    let Some(server) = Server::start() else {
+        return;
+    };
     runtime().block_on(async {
         let values = server.values("a");
         tokio::select! {
@@ -105,7 +107,9 @@ proptest! {
 
 #[test]
 fn redis_behaves_as_its_model() {
-    let server = Server::start();
+    let Some(server) = Server::start() else {
+        return;
+    };
     let mut runner = TestRunner::new(ProptestConfig::with_cases(100));
     let tenants = AtomicU32::new(0);
     let tested = runner.run(&steps(80), |steps| {

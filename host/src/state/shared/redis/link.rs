@@ -1,10 +1,10 @@
 //! A connection with one server of Redis, made again whenever it is lost, for ever. Owns nothing else: what is asked
-//! through it is tried once.
+//! through it, a call of the script, is tried once.
 
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, PushKind, RedisError};
+use redis::{Cmd, ErrorKind, FromRedisValue, PushKind, RedisError, ServerErrorKind};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -12,6 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use crate::cluster::{Backoff, RedisServer};
+
+const SCRIPT: &str = include_str!("values.lua");
+/// How many of the script's arguments are keys.
+const KEYS: usize = 5;
 
 /// How long a connection may take to be made.
 const CONNECT_MAX: Duration = Duration::from_secs(2);
@@ -32,6 +36,8 @@ pub(super) struct Link {
 #[derive(Clone)]
 struct Current {
     connection: MultiplexedConnection,
+    /// What the server calls the script: its digest.
+    script: String,
     is_over: CancellationToken,
 }
 
@@ -57,23 +63,29 @@ impl Link {
         }
     }
 
-    /// Asks, once. After an error that is not the server's, it may have been heard or not.
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, LinkError> {
-        let Current {
-            mut connection,
-            is_over,
-        } = self.current().await?;
-        let answer = tokio::select! {
-            answer = command.query_async(&mut connection) => answer,
-            () = is_over.cancelled() => return Err(LinkError::Lost),
-        };
-        answer.map_err(|error: RedisError| {
-            // One that only reads has been the master before.
-            if error.is_unrecoverable_error() || error.code() == Some("READONLY") {
-                is_over.cancel();
+    /// Calls the script, once. After an error that is not the server's, it may have been done or not. `is_asking` is for a
+    /// node of a cluster to which the keys are moving.
+    pub(super) async fn call<T: FromRedisValue>(
+        &self,
+        arguments: &[Vec<u8>],
+        is_asking: bool,
+    ) -> Result<T, LinkError> {
+        let current = self.current().await?;
+        let mut calling = redis::cmd("EVALSHA");
+        calling.arg(&current.script).arg(KEYS);
+        for argument in arguments {
+            calling.arg(argument.as_slice());
+        }
+        match current.ask(&calling, is_asking).await {
+            // The server has forgotten it: nothing has been done.
+            Err(LinkError::Redis(error))
+                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
+            {
+                let _: String = current.ask(&loading(), false).await?;
+                current.ask(&calling, is_asking).await
             }
-            error.into()
-        })
+            answer => answer,
+        }
     }
 
     async fn current(&self) -> Result<Current, LinkError> {
@@ -84,6 +96,39 @@ impl Link {
         let found = found.map_err(|_| LinkError::Away)?;
         found.clone().ok_or(LinkError::Away)
     }
+}
+
+impl Current {
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd, is_asking: bool) -> Result<T, LinkError> {
+        let mut connection = self.connection.clone();
+        let asking = async {
+            if !is_asking {
+                return command.query_async(&mut connection).await;
+            }
+            // In one piece: it is about the very next command.
+            let mut both = redis::pipe();
+            both.cmd("ASKING").ignore().add_command(command.clone());
+            let (answer,) = both.query_async(&mut connection).await?;
+            Ok(answer)
+        };
+        let answer = tokio::select! {
+            answer = asking => answer,
+            () = self.is_over.cancelled() => return Err(LinkError::Lost),
+        };
+        answer.map_err(|error: RedisError| {
+            // One that only reads has been the master before.
+            if error.is_unrecoverable_error() || error.code() == Some("READONLY") {
+                self.is_over.cancel();
+            }
+            error.into()
+        })
+    }
+}
+
+fn loading() -> Cmd {
+    let mut loading = redis::cmd("SCRIPT");
+    loading.arg("LOAD").arg(SCRIPT);
+    loading
 }
 
 async fn keep(server: RedisServer, name: String, sender: watch::Sender<Option<Current>>) {
@@ -123,8 +168,10 @@ async fn connect(server: &RedisServer) -> Result<Current, RedisError> {
             lost.cancel();
         }
     });
+    let mut connection = connecting.await?;
     Ok(Current {
-        connection: connecting.await?,
+        script: loading().query_async(&mut connection).await?,
+        connection,
         is_over,
     })
 }

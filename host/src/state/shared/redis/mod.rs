@@ -15,32 +15,26 @@
 //! is left as it is. Keys that Redis evicts are lost: a server that keeps state should have `noeviction`.
 
 mod link;
-
-use std::sync::OnceLock;
+mod nodes;
 
 use futures_util::FutureExt as _;
-use redis::{Cmd, ErrorKind, FromRedisValue, ServerErrorKind};
+use redis::FromRedisValue;
 
 use super::{Answer, Found, Keeper, Lasting, Mark, Next, Replaced, Spot, Wanted};
-use crate::cluster::RedisServer;
 use crate::config::{BrokerUrl, Limit};
 use crate::state::entry::{END, Entry, Kept, Time, own_prefix};
 use crate::state::{KeyPage, Owner, Quota, StateError};
-use link::{Link, LinkError};
-
-const SCRIPT: &str = include_str!("values.lua");
+use nodes::Nodes;
 
 /// Bytes of the version, before the rest of a value.
 const VERSION: usize = 8;
 
-/// A server of Redis.
+/// A server of Redis, or a cluster of them.
 #[derive(Debug)]
 pub(in crate::state) struct Redis {
-    link: Link,
+    nodes: Nodes,
     prefix: String,
     clock: Clock,
-    /// What the server calls the script.
-    script: OnceLock<String>,
 }
 
 /// By whose clock values end.
@@ -56,10 +50,9 @@ impl Redis {
     /// Begins to connect. To be called within a tokio runtime.
     pub(in crate::state) fn open(url: &BrokerUrl, prefix: &str) -> Self {
         Self {
-            link: Link::begin(RedisServer::new(url), url.to_string()),
+            nodes: Nodes::open(url),
             prefix: prefix.to_owned(),
             clock: Clock::Server,
-            script: OnceLock::new(),
         }
     }
 
@@ -85,30 +78,17 @@ impl Redis {
         let mut arguments = keys.map(String::into_bytes).to_vec();
         arguments.extend([name.into(), time.into_bytes()]);
         Step {
-            redis: self,
+            nodes: &self.nodes,
+            tenant: tenant.to_owned(),
             arguments,
         }
-    }
-
-    async fn script(&self) -> Result<&str, LinkError> {
-        if let Some(script) = self.script.get() {
-            return Ok(script);
-        }
-        let name = self.load().await?;
-        Ok(self.script.get_or_init(|| name))
-    }
-
-    /// Has the server know the script, and says what it calls it: always the same, by its digest.
-    async fn load(&self) -> Result<String, LinkError> {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(SCRIPT);
-        self.link.ask(&load).await
     }
 }
 
 /// A call that is being put together.
 struct Step<'a> {
-    redis: &'a Redis,
+    nodes: &'a Nodes,
+    tenant: String,
     /// With the keys.
     arguments: Vec<Vec<u8>>,
 }
@@ -120,34 +100,10 @@ impl Step<'_> {
     }
 
     async fn call<T: FromRedisValue>(self) -> Result<T, StateError> {
-        self.attempt().await.map_err(unavailable)
-    }
-
-    async fn attempt<T: FromRedisValue>(self) -> Result<T, LinkError> {
-        let command = self.command(self.redis.script().await?);
-        match self.redis.link.ask(&command).await {
-            // It has forgotten: nothing has been done.
-            Err(LinkError::Redis(error))
-                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
-            {
-                self.redis.load().await?;
-                self.redis.link.ask(&command).await
-            }
-            answer => answer,
-        }
-    }
-
-    fn command(&self, script: &str) -> Cmd {
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(script).arg(KEYS);
-        for argument in &self.arguments {
-            command.arg(argument.as_slice());
-        }
-        command
+        let answer = self.nodes.call(&self.tenant, &self.arguments).await;
+        answer.map_err(|error| StateError::Unavailable(error.to_string()))
     }
 }
-
-const KEYS: usize = 5;
 
 impl Keeper for Redis {
     fn read<'a>(&'a self, spot: &'a Spot, now: Time) -> Answer<'a, Found> {
@@ -305,10 +261,6 @@ fn encode((value, expires): (&str, Option<Time>)) -> Vec<u8> {
         version: 0,
     };
     Kept { entry, expires }.encode().split_off(VERSION)
-}
-
-fn unavailable(error: LinkError) -> StateError {
-    StateError::Unavailable(error.to_string())
 }
 
 /// Not what any host has written.
