@@ -1,10 +1,15 @@
 //! The broker that keeps state is killed, stopped, started empty and fed with garbage: who asks is answered in time, and
 //! all goes on when it is back.
 
-use crate::shared_state::Three;
+use crate::shared_state::{Three, on_each};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use wardroom_tests::Broker;
+
+on_each! {
+    a_broker_may_be_killed_and_come_back_empty,
+    a_broker_may_be_stopped_and_go_on,
+}
 
 /// How long an operation may take; the machine may be busy.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
@@ -49,10 +54,7 @@ async fn recover(three: &mut Three, what: &str) {
     eprintln!("{what}: all hosts were well after {:?}", began.elapsed());
 }
 
-#[tokio::test]
-async fn a_broker_may_be_killed_and_come_back_empty() {
-    wardroom_tests::needed!("redis-server");
-    let mut broker = Broker::redis().await.unwrap();
+async fn a_broker_may_be_killed_and_come_back_empty(mut broker: Broker) {
     let mut three = Three::on(&broker, |_| {}).await;
     let add = json!([["state-increment", "tenant", "n"]]);
     assert_eq!(three.run(0, add.clone()).await, json!([1]));
@@ -66,10 +68,7 @@ async fn a_broker_may_be_killed_and_come_back_empty() {
     }
 }
 
-#[tokio::test]
-async fn a_broker_may_be_stopped_and_go_on() {
-    wardroom_tests::needed!("redis-server");
-    let broker = Broker::redis().await.unwrap();
+async fn a_broker_may_be_stopped_and_go_on(broker: Broker) {
     let mut three = Three::on(&broker, |_| {}).await;
     let set = json!([["state-set", "tenant", "kept", 7]]);
     assert_eq!(three.run(0, set).await, json!([1]));

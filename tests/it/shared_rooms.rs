@@ -1,9 +1,15 @@
 //! What rooms keep with several hosts: until the last member of all of them has left.
 
-use crate::shared_state::Three;
+use crate::shared_state::{Three, on_each};
 use serde_json::{Value, json};
 use std::time::Duration;
 use wardroom_tests::Broker;
+
+on_each! {
+    a_rooms_state_goes_with_the_last_member_of_all_hosts,
+    a_host_that_stops_ends_its_rooms,
+    what_a_member_writes_is_not_taken_for_what_was_left,
+}
 
 fn in_r() -> Value {
     json!({ "room": "/r" })
@@ -13,9 +19,8 @@ fn get() -> Value {
     json!([["state-get", in_r(), "k"], ["state-keys", in_r(), ""]])
 }
 
-async fn three() -> (Broker, Three) {
-    let broker = Broker::redis().await.unwrap();
-    let mut three = Three::on(&broker, |_| {}).await;
+async fn three(broker: &Broker) -> Three {
+    let mut three = Three::on(broker, |_| {}).await;
     let mut looks = tokio::time::interval(Duration::from_millis(10));
     for host in 0..3 {
         let size = json!([["room-size", "/r", "cluster"]]);
@@ -23,13 +28,11 @@ async fn three() -> (Broker, Three) {
             looks.tick().await;
         }
     }
-    (broker, three)
+    three
 }
 
-#[tokio::test]
-async fn a_rooms_state_goes_with_the_last_member_of_all_hosts() {
-    wardroom_tests::needed!("redis-server");
-    let (_broker, mut three) = three().await;
+async fn a_rooms_state_goes_with_the_last_member_of_all_hosts(broker: Broker) {
+    let mut three = three(&broker).await;
     let lent = json!(["state-set", in_r(), "lent", 1, 3_600_000]);
     let join = json!([["join", "/r"], ["state-increment", in_r(), "k"]]);
     three.run(0, json!([lent])).await;
@@ -56,10 +59,8 @@ async fn a_rooms_state_goes_with_the_last_member_of_all_hosts() {
     }
 }
 
-#[tokio::test]
-async fn a_host_that_stops_ends_its_rooms() {
-    wardroom_tests::needed!("redis-server");
-    let (_broker, mut three) = three().await;
+async fn a_host_that_stops_ends_its_rooms(broker: Broker) {
+    let mut three = three(&broker).await;
     let steps = json!([["join", "/r"], ["state-set", in_r(), "k", 1]]);
     assert_eq!(three.run(2, steps).await, json!(["ok", 1]));
     three.clients.pop();
@@ -70,10 +71,8 @@ async fn a_host_that_stops_ends_its_rooms() {
     }
 }
 
-#[tokio::test]
-async fn what_a_member_writes_is_not_taken_for_what_was_left() {
-    wardroom_tests::needed!("redis-server");
-    let (_broker, mut three) = three().await;
+async fn what_a_member_writes_is_not_taken_for_what_was_left(broker: Broker) {
+    let mut three = three(&broker).await;
     // The room is handed from host to host: it ends here and begins there, at the same time.
     for round in 0..50 {
         let (here, there) = (round % 3, (round + 1) % 3);

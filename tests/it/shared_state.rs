@@ -9,6 +9,27 @@ use wardroom::{Config, Limit};
 use wardroom_tests::binary::{Invocation, Program};
 use wardroom_tests::{Broker, Client, TestServer};
 
+/// Each of these on each broker that keeps state.
+macro_rules! on_each {
+    ($($test:ident),+ $(,)?) => {
+        mod redis {
+            $(#[tokio::test]
+            async fn $test() {
+                wardroom_tests::needed!("redis-server");
+                super::$test(super::Broker::redis().await.unwrap()).await;
+            })+
+        }
+    };
+}
+pub(crate) use on_each;
+
+on_each! {
+    six_hundred_increments_of_three_hosts_are_all_counted,
+    of_those_who_compare_and_set_one_wins,
+    a_quota_is_exact_whoever_writes,
+    a_time_to_live_is_over_for_all_by_the_brokers_clock,
+}
+
 /// A client of each of three hosts.
 pub(crate) struct Three {
     pub(crate) hosts: Vec<TestServer>,
@@ -44,9 +65,7 @@ impl Three {
     }
 }
 
-#[tokio::test]
-async fn six_hundred_increments_of_three_hosts_are_all_counted() {
-    wardroom_tests::needed!("redis-server");
+async fn six_hundred_increments_of_three_hosts_are_all_counted(broker: Broker) {
     const CLIENTS: usize = 4;
     const EACH: usize = 50;
     let broker = Broker::redis().await.unwrap();
@@ -76,9 +95,7 @@ async fn six_hundred_increments_of_three_hosts_are_all_counted() {
     assert_eq!(kept, json!([[600, 600]]));
 }
 
-#[tokio::test]
-async fn of_those_who_compare_and_set_one_wins() {
-    wardroom_tests::needed!("redis-server");
+async fn of_those_who_compare_and_set_one_wins(broker: Broker) {
     const ROUNDS: u64 = 30;
     let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |_| {}).await;
@@ -94,9 +111,7 @@ async fn of_those_who_compare_and_set_one_wins() {
     }
 }
 
-#[tokio::test]
-async fn a_quota_is_exact_whoever_writes() {
-    wardroom_tests::needed!("redis-server");
+async fn a_quota_is_exact_whoever_writes(broker: Broker) {
     const KEYS: usize = 50;
     let broker = Broker::redis().await.unwrap();
     // So many keys of two bytes, each with a value of one.
@@ -151,9 +166,8 @@ async fn a_quota_is_exact_whoever_writes() {
     assert!(three.run(0, too_long).await[0].is_u64());
 }
 
-#[tokio::test]
-async fn a_time_to_live_is_over_for_all_by_the_brokers_clock() {
-    wardroom_tests::needed!("redis-server", "faketime");
+async fn a_time_to_live_is_over_for_all_by_the_brokers_clock(broker: Broker) {
+    wardroom_tests::needed!("faketime");
     const TTL: Duration = Duration::from_millis(1_500);
     let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |config| config.limits.state_keys_max = 2).await;
