@@ -38,6 +38,7 @@ mod outbox;
 mod plugin_config;
 mod program;
 mod quarantine;
+mod redis_cluster;
 mod refused;
 mod state;
 mod swap;

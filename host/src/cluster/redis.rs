@@ -13,8 +13,9 @@ use super::link::{Batch, Inbox, Link, LinkError, Transport};
 use crate::config::BrokerUrl;
 
 /// The largest value of Redis is 512 MiB by default (`proto-max-bulk-len`); the limits of pushes are far below.
-const PAYLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
+pub(super) const PAYLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+#[derive(Clone)]
 pub(super) struct Redis {
     address: ConnectionAddr,
     settings: RedisConnectionInfo,
@@ -27,9 +28,13 @@ pub(super) struct RedisLink {
 
 impl Redis {
     pub(super) fn new(url: &BrokerUrl) -> Self {
+        Self::at(url, url.host(), url.port())
+    }
+
+    /// One that is got in to as the URL says, and may be elsewhere.
+    pub(super) fn at(url: &BrokerUrl, host: &str, port: u16) -> Self {
         // Brackets are the URL's; the library wants the address itself.
-        let host = url.host().trim_matches(['[', ']']).to_owned();
-        let port = url.port();
+        let host = host.trim_matches(['[', ']']).to_owned();
         let address = if url.is_tls() {
             ConnectionAddr::TcpTls {
                 host,
@@ -51,12 +56,12 @@ impl Redis {
         }
         Self { address, settings }
     }
-}
 
-impl Transport for Redis {
-    type Link = RedisLink;
-
-    async fn connect(&self, inbox: Inbox) -> Result<RedisLink, LinkError> {
+    /// Connects, once; what arrives without having been asked for is taken by `take`.
+    pub(super) async fn open(
+        &self,
+        take: impl Fn(&PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, RedisError> {
         let info = self.address.clone().into_connection_info()?;
         let info = info
             .set_redis_settings(self.settings.clone())
@@ -66,12 +71,20 @@ impl Transport for Redis {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
-                take(&inbox, &push);
+                take(&push);
                 Ok::<_, SendError>(())
             });
         let client = Client::open(info)?;
         let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = connecting.await?;
+        connecting.await
+    }
+}
+
+impl Transport for Redis {
+    type Link = RedisLink;
+
+    async fn connect(&self, inbox: Inbox) -> Result<RedisLink, LinkError> {
+        let connection = self.open(move |push| take(&inbox, push)).await?;
         Ok(RedisLink { connection })
     }
 }
