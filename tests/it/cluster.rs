@@ -47,9 +47,13 @@ pub(crate) const ROOM: &str = "/r";
 const RECOVERY_MAX: Duration = Duration::from_secs(5);
 
 pub(crate) fn host(broker: &Broker, node: &str, configure: impl FnOnce(&mut Config)) -> TestServer {
+    host_at(&broker.url(), node, configure)
+}
+
+pub(crate) fn host_at(url: &str, node: &str, configure: impl FnOnce(&mut Config)) -> TestServer {
     TestServer::start(&[puppet("puppet")], |config| {
         config.node = node.to_owned();
-        config.set("cluster.url", &broker.url()).unwrap();
+        config.set("cluster.url", url).unwrap();
         configure(config);
     })
     .unwrap()

@@ -41,6 +41,7 @@ mod outbox;
 mod plugin_config;
 mod program;
 mod quarantine;
+mod redis_cluster;
 mod refused;
 mod several_hosts;
 mod shared_away;

@@ -183,6 +183,18 @@ fn dependencies_stay_where_they_belong() {
                 ));
             }
         }
+        // The bus speaks with it on one server and on a cluster of them.
+        let is_of_redis = ["host/src/cluster/redis.rs", "host/src/cluster/sharded"];
+        if !is_of_redis.iter().any(|owner| file.starts_with(owner))
+            && ["use redis::", "= redis::"]
+                .iter()
+                .any(|way| code.contains(way))
+        {
+            problems.push(format!(
+                "{}: only {is_of_redis:?} know redis",
+                file.display()
+            ));
+        }
         if module != "cli" && module != "main" && mentions(&code, "anyhow") {
             problems.push(format!("{}: anyhow is for cli and main", file.display()));
         }

@@ -1,6 +1,9 @@
 //! A real broker on a free port, which a test can kill, stop and start again; and a client that speaks with it by hand.
 
+mod cluster;
 mod line;
+
+pub use cluster::RedisCluster;
 
 use crate::WAIT;
 use anyhow::{Context as _, bail, ensure};

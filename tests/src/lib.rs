@@ -28,7 +28,7 @@ pub mod token;
 pub mod transcript;
 pub mod web;
 
-pub use broker::Broker;
+pub use broker::{Broker, RedisCluster};
 pub use client::{Client, Close, Frame, Refusal};
 pub use plugin::Plugin;
 pub use server::TestServer;

@@ -5,7 +5,8 @@
 //! waits.
 //!
 //! A transport says in one file how its broker is spoken to (`link` says what it has to do); connecting, subscribing
-//! again, queueing and proving are the same for all (`broker`). Only `redis` and `nats` know their libraries.
+//! again, queueing and proving are the same for all (`broker`). A cluster of Redis is several brokers (`sharded`). Only
+//! `redis`, `sharded` and `nats` know their libraries.
 
 mod backoff;
 mod broker;
@@ -17,6 +18,7 @@ mod outgoing;
 mod pulse;
 mod redis;
 mod redis_server;
+mod sharded;
 mod shared;
 mod status;
 
@@ -34,6 +36,7 @@ pub use local::LocalBus;
 use nats::Nats;
 use outgoing::Outgoing;
 pub(crate) use redis_server::RedisServer;
+use sharded::ShardedBus;
 pub use status::{Full, Status};
 
 /// One host's end of the bus: publish and subscribe.
@@ -95,9 +98,10 @@ pub fn open(config: &Config) -> Arc<dyn Bus> {
     let name = url.to_string();
     let prefix = config.cluster_prefix.as_str();
     match url.broker() {
-        // Any node passes on to all what is published without shards.
-        Broker::Redis | Broker::RedisCluster => {
-            Arc::new(BrokerBus::new(Redis::new(url), name, prefix, outgoing))
+        Broker::Redis => Arc::new(BrokerBus::new(Redis::new(url), name, prefix, outgoing)),
+        Broker::RedisCluster => {
+            let outgoing_max = (limits.bus_messages_max, limits.bus_bytes_max);
+            Arc::new(ShardedBus::new(url, prefix, outgoing_max))
         }
         Broker::Nats => Arc::new(BrokerBus::new(
             Nats::new(url, prefix),

@@ -11,8 +11,9 @@ use super::redis_server::RedisServer;
 use crate::config::BrokerUrl;
 
 /// The largest value of Redis is 512 MiB by default (`proto-max-bulk-len`); the limits of pushes are far below.
-const PAYLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
+pub(super) const PAYLOAD_BYTES_MAX: usize = 512 * 1024 * 1024;
 
+#[derive(Clone, Debug)]
 pub(super) struct Redis(RedisServer);
 
 pub(super) struct RedisLink {
@@ -23,16 +24,27 @@ impl Redis {
     pub(super) fn new(url: &BrokerUrl) -> Self {
         Self(RedisServer::new(url))
     }
+
+    /// One that is got in to as the URL says, and may be elsewhere.
+    pub(super) fn at(url: &BrokerUrl, host: &str, port: u16) -> Self {
+        Self(RedisServer::at(url, host, port))
+    }
+
+    /// Connects, once; what arrives without having been asked for is taken by `take`.
+    pub(super) async fn open(
+        &self,
+        take: impl Fn(&PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        self.0.connect(take).await
+    }
 }
 
 impl Transport for Redis {
     type Link = RedisLink;
 
     async fn connect(&self, inbox: Inbox) -> Result<RedisLink, LinkError> {
-        let connecting = self.0.connect(move |push| take(&inbox, &push));
-        Ok(RedisLink {
-            connection: connecting.await?,
-        })
+        let connection = self.open(move |push| take(&inbox, push)).await?;
+        Ok(RedisLink { connection })
     }
 }
 

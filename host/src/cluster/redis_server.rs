@@ -12,6 +12,7 @@ use redis::{
 use crate::config::BrokerUrl;
 
 /// A server, and what it wants to hear of whoever connects.
+#[derive(Clone)]
 pub(crate) struct RedisServer {
     address: ConnectionAddr,
     settings: RedisConnectionInfo,
@@ -43,7 +44,7 @@ impl RedisServer {
     /// connection is lost. How long anything may take is judged by who uses the connection.
     pub(crate) async fn connect(
         &self,
-        take: impl Fn(PushInfo) + Send + Sync + 'static,
+        take: impl Fn(&PushInfo) + Send + Sync + 'static,
     ) -> Result<MultiplexedConnection, RedisError> {
         let info = self.address.clone().into_connection_info()?;
         let info = info
@@ -54,7 +55,7 @@ impl RedisServer {
             .set_connection_timeout(None)
             .set_response_timeout(None)
             .set_push_sender(move |push: PushInfo| {
-                take(push);
+                take(&push);
                 Ok::<_, SendError>(())
             });
         let client = Client::open(info)?;

@@ -127,6 +127,22 @@ impl Shared {
         subscription
     }
 
+    /// These channels were another broker's.
+    pub(super) fn adopt(&self, channels: &[Arc<str>]) {
+        let mut state = self.state.lock();
+        state.channels.adopt(channels);
+        state.interrupt(Instant::now());
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// This channel is another broker's.
+    pub(super) fn forget(&self, channel: &str) {
+        let now = Instant::now();
+        self.state.lock().channels.forget(channel, now);
+        self.work.notify_one();
+    }
+
     pub(super) fn unsubscribe(&self, channel: &str) {
         let now = Instant::now();
         self.state.lock().channels.release(channel, now);
@@ -174,6 +190,21 @@ impl Shared {
         if let Some(receiver) = self.receiver.get() {
             receiver.receive(channel, payload);
         }
+    }
+
+    /// The broker does not send a channel. Says whether it was to.
+    pub(super) fn interrupted(&self, channel: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let is_missed = state.channels.interrupt(channel, now);
+        if is_missed {
+            state.interrupt(now);
+        }
+        drop(state);
+        if is_missed {
+            self.work.notify_one();
+        }
+        is_missed
     }
 
     /// A probe came back.
@@ -268,7 +299,9 @@ impl Shared {
                 is_flushing = true;
             }
         }
-        if !batch.subscribe.is_empty() || is_flushing || pulse.due() <= now {
+        let is_to_prove = restoring.is_none() && channels.is_restored();
+        let is_due = is_flushing || is_to_prove || pulse.due() <= now;
+        if !batch.subscribe.is_empty() || is_due {
             let probe = Bytes::from(pulse.next().to_string());
             batch.publish.push((probes.to_string(), probe));
             if channels.is_restored() {
@@ -304,6 +337,12 @@ impl Shared {
 }
 
 impl State {
+    /// Channels are missed on a connection that there is.
+    fn interrupt(&mut self, now: Instant) {
+        self.restoring = None;
+        self.become_unready(now);
+    }
+
     /// Returns for how long it was not.
     fn become_ready(&mut self, now: Instant) -> Duration {
         let status = &mut self.status;
