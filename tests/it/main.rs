@@ -45,6 +45,7 @@ mod redis_cluster;
 mod refused;
 mod several_hosts;
 mod shared_away;
+mod shared_nodes;
 mod shared_rooms;
 mod shared_state;
 mod state;

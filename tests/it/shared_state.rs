@@ -1,7 +1,7 @@
 //! Three hosts that keep state at one broker, a real one: what one of them writes is there for all, whoever writes at the
 //! same time, and whatever becomes of the broker. What rooms keep is in `shared_rooms.rs`.
 
-use crate::cluster::{host, up};
+use crate::cluster::{host_at, up};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -38,9 +38,13 @@ pub(crate) struct Three {
 
 impl Three {
     pub(crate) async fn on(broker: &Broker, configure: impl Fn(&mut Config)) -> Self {
+        Self::at(&broker.url(), configure).await
+    }
+
+    pub(crate) async fn at(url: &str, configure: impl Fn(&mut Config)) -> Self {
         let (mut hosts, mut clients) = (Vec::new(), Vec::new());
         for node in ["one", "two", "three"] {
-            let host = host(broker, node, |config| {
+            let host = host_at(url, node, |config| {
                 config.limits.event_wall_max = Duration::from_secs(10);
                 configure(config);
             });

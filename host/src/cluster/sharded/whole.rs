@@ -31,6 +31,9 @@ pub(super) fn status(
         since(false).min()
     };
     status.since = since.unwrap_or(whole_since);
+    // What one of them has not brought may still come.
+    let proven = parts.iter().map(|part| part.proven).min();
+    status.proven = proven.unwrap_or(whole_since);
     status.round_trip = parts.iter().filter_map(|part| part.round_trip).max();
     status
 }
@@ -56,6 +59,7 @@ mod tests {
         Status {
             is_ready,
             since,
+            proven: since,
             reconnects: number,
             published: number,
             received: number,
@@ -84,6 +88,7 @@ mod tests {
             (103, 103, 103)
         );
         assert_eq!((all.received, all.reconnects), (103, 103));
+        assert_eq!(all.proven, early);
         assert_eq!(all.round_trip, Some(Duration::from_secs(2)));
         let some = of(&[part(false, last, 1), part(false, late, 2)], true);
         assert!(!some.is_ready && some.since == late);

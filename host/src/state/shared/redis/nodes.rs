@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use redis::{ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use tokio::time::sleep;
 
 use super::link::{Link, LinkError};
 use crate::cluster::RedisServer;
 use crate::config::BrokerUrl;
 
-/// How often one call is sent on: to who has the keys by now, or past a node that is away.
-const HOPS_MAX: usize = 8;
+/// How often one call is sent on: to who has the keys by now, or past a node that is away. Who asks gives up earlier.
+const HOPS_MAX: usize = 32;
+/// How long to wait for keys that are on their way to another node.
+const MOVING_WAIT: Duration = Duration::from_millis(50);
 
 /// A host and a port.
 type Address = (String, u16);
@@ -68,6 +72,12 @@ impl Nodes {
                             .lock()
                             .insert(tenant.to_owned(), address.clone());
                     }
+                }
+                // Some of the keys have moved already, the rest is about to. Nothing has been done.
+                LinkError::Redis(error)
+                    if error.kind() == ErrorKind::Server(ServerErrorKind::TryAgain) =>
+                {
+                    sleep(MOVING_WAIT).await;
                 }
                 // Another may know who is in its place.
                 LinkError::Away if self.named.len() > 1 => {
