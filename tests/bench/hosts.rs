@@ -45,7 +45,7 @@ impl<'a> Hosts<'a> {
         let cluster = broker.map(|url| format!("[cluster]\nurl = \"{url}\"\n"));
         let config = format!(
             "listen = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nadmin_token = \"{ADMIN_TOKEN}\"\n\
-             node = \"{node}\"\ncache = \"cache\"\ndrain = \"1s\"\n{}\
+             node = \"{node}\"\nplugins = \"plugins\"\ncache = \"cache\"\ndrain = \"1s\"\n{}\
              [limits]\nmessages_per_second_per_connection_max = 1_000_000\ncompile_wall_max = \"5m\"\n",
             cluster.unwrap_or_default()
         );

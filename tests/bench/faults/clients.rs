@@ -175,7 +175,8 @@ async fn talk(mut client: Client, host: usize, shared: &Shared) -> Result<()> {
 fn queue(client: &mut Client, stream: Stream, number: Option<usize>) {
     let data = json!({ "from": stream.from, "number": number });
     let script = json!([["broadcast", "n", data, room(stream.room)]]);
-    client.queue(&request(&json!([stream.room, number]), &script));
+    let id = number.map(|number| number * ROOMS + stream.room);
+    client.queue(&request(&id.map_or(json!("end"), Value::from), &script));
 }
 
 /// Takes in replies; returns how many.
@@ -189,11 +190,14 @@ async fn receive(client: &mut Client, host: usize, shared: &Shared) -> Result<us
                 reply.data == Some(json!(["ok"])),
                 "could not broadcast: {reply:?}"
             );
-            let id = reply.id.unwrap_or_default();
-            let (room, number): (usize, Option<usize>) = serde_json::from_value(id)?;
-            if let Some(number) = number {
-                let stream = Stream { from: host, room };
-                shared.state().ledger.answer(stream, number, at);
+            // The end has no number.
+            if let Some(id) = reply.id.and_then(|id| id.as_u64()) {
+                let id = usize::try_from(id)?;
+                let stream = Stream {
+                    from: host,
+                    room: id % ROOMS,
+                };
+                shared.state().ledger.answer(stream, id / ROOMS, at);
             }
             replies += 1;
             Ok(())

@@ -170,8 +170,11 @@ async fn round(hosts: &Hosts<'_>, kind: Kind, fault: Fault) -> Result<Outcome> {
         Some(_) => began,
         None => shared.state().expect_all(),
     };
-    let well = recovery(&shared, &mut watching).await?;
+    recovery(&shared, &mut watching).await?;
     sleep(STEADY).await;
+    // Before anybody goes.
+    let well = shared.state().well();
+    let well = well.context("all was well only for a while")?;
     shared.stop();
     for mut tasks in [clients, watching] {
         while let Some(ended) = tasks.join_next().await {

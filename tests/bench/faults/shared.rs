@@ -24,7 +24,7 @@ pub(super) struct State {
 }
 
 /// What is known of a host.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Health {
     is_gone: bool,
     was_unready: bool,
@@ -32,8 +32,8 @@ struct Health {
     asked: Option<Instant>,
     /// From when on it said that it is ready.
     ready: Option<Instant>,
-    /// From when on all hosts answered its queries.
-    complete: Option<Instant>,
+    /// Its queries that all hosts answered, since the last that not all did: when they were asked, and answered.
+    complete: Vec<(Instant, Instant)>,
 }
 
 impl Shared {
@@ -42,7 +42,7 @@ impl Shared {
             stopping: AtomicBool::new(false),
             state: Mutex::new(State {
                 ledger: Ledger::new(HOSTS, ROOMS),
-                hosts: [Health::default(); HOSTS],
+                hosts: Default::default(),
                 since: Instant::now(),
             }),
         }
@@ -93,7 +93,7 @@ impl State {
     pub(super) fn expect_all(&mut self) -> Instant {
         self.since = Instant::now();
         for health in &mut self.hosts {
-            health.complete = None;
+            health.complete.clear();
         }
         self.since
     }
@@ -115,12 +115,14 @@ impl State {
     /// A host has said how many there are in a room with a member on each, and how many of so many hosts answered.
     pub(super) fn answer(&mut self, host: usize, asked: Instant, size: usize, of: [usize; 2]) {
         let live = self.live();
-        if let Some(health) = self.hosts.get_mut(host) {
-            if size != live || of != [live; 2] {
-                health.complete = None;
-            } else if asked >= self.since {
-                health.complete.get_or_insert_with(Instant::now);
-            }
+        let Some(health) = self.hosts.get_mut(host) else {
+            return;
+        };
+        // One that not all have answered takes longer: it may come after others that were asked later.
+        if size != live || of != [live; 2] {
+            health.complete.retain(|(later, _)| *later > asked);
+        } else if asked >= self.since {
+            health.complete.push((asked, Instant::now()));
         }
     }
 
@@ -139,7 +141,8 @@ impl State {
                 return None;
             }
             well.ready = well.ready.max(health.ready?);
-            well.complete = well.complete.max(health.complete?);
+            let complete = health.complete.iter().map(|(_, answered)| *answered);
+            well.complete = well.complete.max(complete.min()?);
         }
         Some(well)
     }

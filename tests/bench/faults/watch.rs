@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::clients::{ask, room};
 use super::shared::Shared;
@@ -15,7 +15,9 @@ use crate::client::Client;
 use crate::http::get;
 
 const READINESS_INTERVAL: Duration = Duration::from_millis(5);
-const QUERY_INTERVAL: Duration = Duration::from_millis(50);
+/// By each of so many, in turn: one that is not answered by all keeps its connection waiting.
+const QUERY_INTERVAL: Duration = Duration::from_millis(400);
+const ASKING: u32 = 20;
 
 pub(super) fn start(
     addr: SocketAddr,
@@ -28,11 +30,14 @@ pub(super) fn start(
         let ended = readiness(addr, host, &of).await;
         of.of_host(host, ended)
     });
-    let of = Arc::clone(shared);
-    watching.spawn(async move {
-        let ended = queries(addr, host, &of).await;
-        of.of_host(host, ended)
-    });
+    for number in 0..ASKING {
+        let of = Arc::clone(shared);
+        watching.spawn(async move {
+            sleep(QUERY_INTERVAL * number / ASKING).await;
+            let ended = queries(addr, host, &of).await;
+            of.of_host(host, ended)
+        });
+    }
 }
 
 async fn readiness(addr: SocketAddr, host: usize, shared: &Shared) -> Result<()> {
