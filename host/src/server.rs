@@ -216,12 +216,25 @@ impl Host {
         self.exchange.nodes()
     }
 
+    /// The names of the others among them, sorted, and for how long each has been silent.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(String, Duration)> {
+        self.exchange.peers()
+    }
+
+    /// Payloads of the bus that were nothing to deliver.
+    #[must_use]
+    pub fn bus_malformed(&self) -> u64 {
+        self.exchange.malformed()
+    }
+
     /// What it has counted, and what there is right now, as Prometheus reads it.
     #[must_use]
     pub fn metrics_text(&self) -> String {
         self.metrics.hold_outboxes(self.backlog.bytes());
         self.metrics
-            .hold_bus(&self.bus_status(), self.exchange.malformed());
+            .hold_bus(&self.bus_status(), self.bus_malformed());
+        self.metrics.hold_nodes(self.nodes().len());
         let mounts = self.mounts();
         let tenants = mounts.iter().map(|mount| mount.tenant());
         let counted = tenants.map(|tenant| {

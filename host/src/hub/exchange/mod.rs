@@ -139,6 +139,12 @@ impl Exchange {
         nodes
     }
 
+    /// The names of the other hosts that are there, sorted, and for how long each has been silent.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(String, Duration)> {
+        self.peers.lock().silences(Instant::now())
+    }
+
     /// Sends a push to the connections that a tenant has on other hosts.
     pub(super) fn push_to_all(&self, tenant: &TenantName, frame: &[u8]) {
         let push = ToAll {

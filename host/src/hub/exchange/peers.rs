@@ -86,6 +86,16 @@ impl Peers {
         nodes.sort_unstable();
         nodes
     }
+
+    /// Their names, sorted, and for how long each has been silent.
+    pub(super) fn silences(&self, now: Instant) -> Vec<(String, Duration)> {
+        let silence = |peer: &Peer| now.saturating_duration_since(peer.heard);
+        let silences = self.known.values();
+        let silences = silences.map(|peer| (peer.node.clone(), silence(peer)));
+        let mut silences: Vec<_> = silences.collect();
+        silences.sort_unstable();
+        silences
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +111,12 @@ mod tests {
         assert!(peers.heard(b, "b", start));
         assert!(!peers.heard(a, "a", start + ANNOUNCE_INTERVAL));
         assert_eq!(peers.nodes(), ["a", "b"]);
+        let silences = peers.silences(start + SILENT_MAX);
+        let (a_silent, b_silent) = (SILENT_MAX - ANNOUNCE_INTERVAL, SILENT_MAX);
+        assert_eq!(
+            silences,
+            [("a".to_owned(), a_silent), ("b".to_owned(), b_silent)]
+        );
         assert_eq!(peers.forget_silent(start + SILENT_MAX), []);
         let later = start + SILENT_MAX + Duration::from_millis(1);
         assert_eq!(peers.forget_silent(later), [(b, "b".to_owned())]);
