@@ -66,8 +66,8 @@ impl Part {
             Self::Publishing(kind) => format!("{} publishing", kind.name()),
             Self::Receiving(kind) => format!("{} receiving", kind.name()),
             Self::ToNobody(Some(kind)) => kind.name().to_owned(),
-            Self::Idle(kind) => format!("{}, idle", kind.name()),
-            Self::Uninvolved(kind) => format!("{}, others'", kind.name()),
+            Self::Idle(_) => "nothing happens".to_owned(),
+            Self::Uninvolved(_) => "others broadcast".to_owned(),
         }
     }
 
@@ -89,22 +89,25 @@ impl Measuring<'_> {
         allow_files(FILES)?;
         let chat = std::fs::read(self.plugins.join("chat.wasm"))?;
         let hosts = Hosts::new(self.binary, &[("chat", chat)])?;
-        let each = |parts: fn(Kind) -> [Part; 2]| -> Vec<_> {
-            self.brokers.iter().copied().flat_map(parts).collect()
-        };
-        let sharing = each(|kind| [Part::Publishing(kind), Part::Receiving(kind)]);
-        let sharing = [vec![Part::Alone], sharing].concat();
+        let brokers = self.brokers.iter().copied();
+        let sharing = brokers
+            .clone()
+            .flat_map(|kind| [Part::Publishing(kind), Part::Receiving(kind)]);
+        let sharing: Vec<_> = [Part::Alone].into_iter().chain(sharing).collect();
         for members in [100, 1000] {
             let title = format!("a room of {members} on this host, 4 in flight");
             self.table(title, &hosts, &sharing, members).await?;
         }
-        let brokers = self.brokers.iter().map(|kind| Part::ToNobody(Some(*kind)));
-        let nobody: Vec<_> = [Part::ToNobody(None)].into_iter().chain(brokers).collect();
+        let nobody = [None].into_iter().chain(brokers.map(Some));
+        let nobody: Vec<_> = nobody.map(Part::ToNobody).collect();
         let title = "broadcasts to a room without members".to_owned();
         self.table(title, &hosts, &nobody, 0).await?;
-        let others = each(|kind| [Part::Idle(kind), Part::Uninvolved(kind)]);
-        let title = format!("a room of {MEMBERS_THERE} on another host");
-        self.table(title, &hosts, &others, MEMBERS_THERE).await
+        for kind in self.brokers {
+            let title = format!("a room of {MEMBERS_THERE} on another host, {}", kind.name());
+            let parts = [Part::Idle(*kind), Part::Uninvolved(*kind)];
+            self.table(title, &hosts, &parts, MEMBERS_THERE).await?;
+        }
+        Ok(())
     }
 
     async fn table(
