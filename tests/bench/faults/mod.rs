@@ -65,6 +65,8 @@ pub(crate) struct Measuring<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Outcome {
     counts: Counts,
+    /// From the fault until all that were not ready said so.
+    noticed: Duration,
     /// From when the broker was back, or a host was not, until all said that they were ready.
     ready: Duration,
     /// And until all got the broadcasts of all, and all queries were complete.
@@ -187,6 +189,7 @@ async fn round(hosts: &Hosts<'_>, kind: Kind, fault: Fault) -> Result<Outcome> {
     let whole = whole.context("a host never got another's broadcasts again")?;
     Ok(Outcome {
         counts: state.ledger.count(&outage),
+        noticed: state.noticed(began),
         ready: well.ready - since,
         whole: whole.max(well.ready).max(well.complete) - since,
     })
@@ -219,7 +222,7 @@ fn print_head() -> Result<()> {
     )?;
     writeln!(
         out,
-        "{:<24}{:>10}{:>11}{:>16}{:>17}{:>9}{:>14}{:>12}{:>15}{:>15}",
+        "{:<24}{:>10}{:>11}{:>16}{:>17}{:>9}{:>14}{:>12}{:>15}{:>15}{:>15}",
         "",
         "broadcasts",
         "lost here",
@@ -228,6 +231,7 @@ fn print_head() -> Result<()> {
         "doubled",
         "out of order",
         "unanswered",
+        "until unready",
         "until ready",
         "until whole"
     )?;
@@ -247,7 +251,7 @@ fn print(what: &str, outcomes: &[Outcome]) -> Result<()> {
     };
     writeln!(
         stdout(),
-        "{what:<24}{:>10}{:>11}{:>16}{:>17}{:>9}{:>14}{:>12}{:>15}{:>15}",
+        "{what:<24}{:>10}{:>11}{:>16}{:>17}{:>9}{:>14}{:>12}{:>15}{:>15}{:>15}",
         sum(|counts| counts.sent),
         sum(|counts| counts.lost_here),
         sum(|counts| counts.lost_elsewhere),
@@ -255,6 +259,7 @@ fn print(what: &str, outcomes: &[Outcome]) -> Result<()> {
         sum(|counts| counts.doubled),
         sum(|counts| counts.disordered),
         sum(|counts| counts.unanswered),
+        times(|outcome| outcome.noticed),
         times(|outcome| outcome.ready),
         times(|outcome| outcome.whole)
     )?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -27,7 +27,8 @@ pub(super) struct State {
 #[derive(Clone, Debug, Default)]
 struct Health {
     is_gone: bool,
-    was_unready: bool,
+    /// When it first said, after the fault, that it is not ready.
+    unready: Option<Instant>,
     /// When it was last asked whether it is ready.
     asked: Option<Instant>,
     /// From when on it said that it is ready.
@@ -84,7 +85,7 @@ impl State {
     pub(super) fn begin(&mut self, victim: Option<usize>) -> Instant {
         for (host, health) in self.hosts.iter_mut().enumerate() {
             health.is_gone = Some(host) == victim;
-            health.was_unready = false;
+            health.unready = None;
         }
         self.expect_all()
     }
@@ -108,7 +109,7 @@ impl State {
             health.ready.get_or_insert_with(Instant::now);
         } else {
             health.ready = None;
-            health.was_unready = true;
+            health.unready.get_or_insert_with(Instant::now);
         }
     }
 
@@ -147,11 +148,18 @@ impl State {
         Some(well)
     }
 
+    /// How long it took until all that are there and said that they were not ready had said so.
+    pub(super) fn noticed(&self, began: Instant) -> Duration {
+        let there = self.hosts.iter().filter(|health| !health.is_gone);
+        let unready = there.filter_map(|health| health.unready);
+        unready.max().map_or(Duration::ZERO, |last| last - began)
+    }
+
     /// What the fault that began then did to whom.
     pub(super) fn outage(&self, began: Instant) -> Outage {
         let effect = |health: &Health| match health.ready {
             _ if health.is_gone => Effect::Gone,
-            Some(ready) if health.was_unready => Effect::Until(ready),
+            Some(ready) if health.unready.is_some() => Effect::Until(ready),
             _ => Effect::None,
         };
         Outage {
