@@ -82,6 +82,9 @@ pub enum Unready {
     /// Its members and those of other hosts do not hear each other.
     #[error("the bus is away")]
     BusAway,
+    /// It has not heard yet which other hosts there are.
+    #[error("the other hosts are not known yet")]
+    OthersUnknown,
 }
 
 /// Runs a host until `shutdown` completes: loads the plugins of the configured folder, accepts connections, and at
@@ -200,6 +203,9 @@ impl Host {
         }
         if !self.exchange.bus_status().is_ready {
             return Err(Unready::BusAway);
+        }
+        if !self.exchange.knows_others() {
+            return Err(Unready::OthersUnknown);
         }
         Ok(())
     }
@@ -338,7 +344,7 @@ impl Host {
         connections.close();
         connections.wait().await;
         drop(announcing);
-        self.exchange.leave();
+        self.exchange.leave().await;
     }
 }
 

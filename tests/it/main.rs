@@ -25,6 +25,8 @@ mod faults;
 mod forgeries;
 mod gates;
 mod hostile;
+mod hosts;
+mod hosts_apart;
 mod http;
 mod instances;
 mod limits;

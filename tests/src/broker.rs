@@ -1,5 +1,7 @@
 //! A real broker on a free port, which a test can kill, stop and start again; and a client that speaks with it by hand.
 
+mod line;
+
 use crate::WAIT;
 use anyhow::{Context as _, bail, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,6 +13,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+pub use line::Line;
 
 /// A running broker, which knows nothing at its start. Dropping it kills it.
 #[derive(Debug)]

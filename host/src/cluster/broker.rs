@@ -3,6 +3,8 @@
 //!
 //! One task (`run`) owns the connection. Everybody else only writes down what is to be done, and wakes it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,6 +78,11 @@ impl Bus for BrokerBus {
 
     fn unsubscribe(&self, channel: &str) {
         self.shared.unsubscribe(channel);
+    }
+
+    fn flush(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        // Nobody is there to tell when the connection ends before that.
+        Box::pin(self.shared.flush().map(drop))
     }
 
     fn payload_bytes_max(&self) -> usize {

@@ -42,7 +42,8 @@ pub trait Bus: Send + Sync + 'static {
     fn attach(&self, receiver: Arc<dyn Receive>);
 
     /// Sends to all hosts that subscribed to the channel; whether this one is among them is the bus's choice, as a
-    /// host knows its own by their node's name. At most once: what cannot be delivered is dropped and counted.
+    /// host knows its own by their node's name. At most once: what cannot be delivered is dropped and counted. What one
+    /// host publishes arrives in that order, whatever the channels.
     fn publish(&self, channel: &str, payload: &dyn Payload);
 
     /// Begins to receive a channel.
@@ -50,6 +51,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Ends receiving it, now or a moment later.
     fn unsubscribe(&self, channel: &str);
+
+    /// Completes when the others have been sent all that was published until now, or when that cannot be had. It may
+    /// take as long as a broker does not answer.
+    fn flush(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Bytes of the largest payload that it carries, as far as it knows.
     fn payload_bytes_max(&self) -> usize {

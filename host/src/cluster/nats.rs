@@ -1,16 +1,20 @@
 //! NATS: core publish and subscribe, without JetStream.
 
+mod order;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr, Subscriber};
-use futures_util::StreamExt;
-use tokio::task::{AbortHandle, JoinSet};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use futures_util::stream::AbortHandle;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::link::{Batch, Inbox, Link, LinkError, Transport};
 use crate::config::{BrokerUrl, Secret};
+use order::{Numbers, Taker, Takers, taker};
 
 /// How often the library asks whether the server is there, and gives up when it is not, three times. It ends what is left
 /// of a connection that was given up here while its socket was stuck.
@@ -31,11 +35,12 @@ pub(super) struct Nats {
 pub(super) struct NatsLink {
     client: Client,
     prefix: String,
-    inbox: Inbox,
-    /// By channel: who takes what arrives there.
+    numbers: Numbers,
+    /// By channel: ends who takes what arrives there.
     takers: HashMap<Arc<str>, AbortHandle>,
+    more: mpsc::Sender<Taker>,
     /// All of them, which end with this.
-    tasks: JoinSet<()>,
+    _taking: AbortOnDropHandle<()>,
 }
 
 impl Nats {
@@ -96,12 +101,16 @@ impl Transport for Nats {
             .parse()
             .map_err(|error| LinkError::new(&error))?;
         let connecting = self.options(&inbox).connect(address);
+        let client = connecting.await.map_err(|error| LinkError::new(&error))?;
+        let (more, takers) = mpsc::channel(1);
+        let taking = tokio::spawn(Takers::default().run(takers, inbox));
         Ok(NatsLink {
-            client: connecting.await.map_err(|error| LinkError::new(&error))?,
+            client,
             prefix: self.prefix.clone(),
-            inbox,
+            numbers: Numbers::new(),
             takers: HashMap::new(),
-            tasks: JoinSet::new(),
+            more,
+            _taking: AbortOnDropHandle::new(taking),
         })
     }
 }
@@ -114,8 +123,6 @@ impl NatsLink {
 
 impl Link for NatsLink {
     async fn send(&mut self, batch: Batch) -> Result<(), LinkError> {
-        // Of those that were ended before.
-        while self.tasks.try_join_next().is_some() {}
         for channel in batch.unsubscribe {
             if let Some(taker) = self.takers.remove(&channel) {
                 // It takes its subscription along.
@@ -125,11 +132,14 @@ impl Link for NatsLink {
         for channel in batch.subscribe {
             let subscribing = self.client.subscribe(self.subject(&channel));
             let subscriber = subscribing.await.map_err(|error| LinkError::new(&error))?;
-            let taking = take_all(subscriber, Arc::clone(&channel), self.inbox.clone());
-            self.takers.insert(channel, self.tasks.spawn(taking));
+            let (taker, end) = taker(Arc::clone(&channel), subscriber);
+            self.takers.insert(channel, end);
+            let taken = self.more.send(taker).await;
+            taken.map_err(|_| LinkError::new("nobody takes what arrives"))?;
         }
         for (channel, payload) in batch.publish {
-            let publishing = self.client.publish(self.subject(&channel), payload);
+            let (subject, number) = (self.subject(&channel), self.numbers.next());
+            let publishing = self.client.publish_with_reply(subject, number, payload);
             publishing.await.map_err(|error| LinkError::new(&error))?;
         }
         self.client
@@ -140,12 +150,6 @@ impl Link for NatsLink {
 
     fn payload_bytes_max(&self) -> usize {
         self.client.server_info().max_payload
-    }
-}
-
-async fn take_all(mut subscriber: Subscriber, channel: Arc<str>, inbox: Inbox) {
-    while let Some(message) = subscriber.next().await {
-        inbox.message(&channel, &message.payload);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::future::try_join3;
 use redis::aio::{MultiplexedConnection, SendError};
 use redis::io::tcp::TcpSettings;
 use redis::{
@@ -95,23 +96,33 @@ impl Link for RedisLink {
     async fn send(&mut self, batch: Batch) -> Result<(), LinkError> {
         let names =
             |channels: &[Arc<str>]| Vec::from_iter(channels.iter().map(ToString::to_string));
-        if !batch.unsubscribe.is_empty() {
-            self.connection
-                .unsubscribe(names(&batch.unsubscribe))
-                .await?;
-        }
-        if !batch.subscribe.is_empty() {
-            self.connection.subscribe(names(&batch.subscribe)).await?;
-        }
-        if !batch.publish.is_empty() {
+        let [mut first, mut second, mut third] = [(); 3].map(|()| self.connection.clone());
+        let unsubscribing = async {
+            if batch.unsubscribe.is_empty() {
+                return Ok(());
+            }
+            first.unsubscribe(names(&batch.unsubscribe)).await
+        };
+        let subscribing = async {
+            if batch.subscribe.is_empty() {
+                return Ok(());
+            }
+            second.subscribe(names(&batch.subscribe)).await
+        };
+        let publishing = async {
+            if batch.publish.is_empty() {
+                return Ok(());
+            }
             let mut publishing = redis::pipe();
             for (channel, payload) in &batch.publish {
                 let command = publishing.cmd("PUBLISH").arg(channel);
                 // How many got it is no measure of anything here.
                 command.arg(payload.as_ref()).ignore();
             }
-            publishing.exec_async(&mut self.connection).await?;
-        }
+            publishing.exec_async(&mut third).await
+        };
+        // They go out in this order, and the answers are waited for together: one way there and back, not three.
+        try_join3(unsubscribing, subscribing, publishing).await?;
         Ok(())
     }
 

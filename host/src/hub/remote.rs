@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::exchange::Origin;
 use super::{ConnectionId, Inner};
 use crate::cluster::Payload;
-use crate::protocol::{PushFrame, is_event_name, normalise_path};
+use crate::protocol::{PushFrame, is_event_name, is_room_name};
 
 /// A broadcast to be published.
 pub(super) struct RoomMessage<'a> {
@@ -103,12 +103,14 @@ impl Inner {
 impl Envelope<'_> {
     /// As clients get it.
     pub(super) fn frame(self, bytes_max: usize) -> Result<Bytes, Malformed> {
-        let path = normalise_path(self.path).filter(|_| is_event_name(&self.event));
-        let path = path.ok_or(Malformed::NoNames)?;
+        // As its sender's members get it: a room's name need not begin with a slash.
+        if !is_room_name(&self.path) || !is_event_name(&self.event) {
+            return Err(Malformed::NoNames);
+        }
         let params = flatten(self.params.unwrap_or_default());
         let push = PushFrame {
             event: &self.event,
-            path: &path,
+            path: &self.path,
             params: &params,
             data: self.data.map(RawValue::get),
         };

@@ -235,3 +235,34 @@ async fn it_ends_with_the_bus() {
     drop(bus);
     while asked.recv().await.is_some() {}
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_published_is_flushed_when_a_probe_behind_it_has_come_back() {
+    let mut stage = stage();
+    // There is nobody to take anything.
+    stage.bus.flush().await;
+    let inbox = stage.connected().await;
+    let first = stage.sent().await;
+    echo(&inbox, &first);
+    stage.bus.publish("a", &Text("1"));
+    stage.bus.publish("a", &Text("2"));
+    let mut flushed = stage.bus.flush();
+    let mut sent = 0;
+    while sent < 2 {
+        assert!((&mut flushed).now_or_never().is_none());
+        let batch = stage.sent().await;
+        let of_room = batch.publish.iter().filter(|(channel, _)| channel == "a");
+        sent += of_room.count();
+        assert!((&mut flushed).now_or_never().is_none());
+        echo(&inbox, &batch);
+    }
+    let began = Instant::now();
+    flushed.await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // Nor does it wait for a connection that is lost.
+    stage.bus.publish("a", &Text("3"));
+    let flushed = stage.bus.flush();
+    inbox.lost("gone");
+    flushed.await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
