@@ -72,7 +72,6 @@ impl Three {
 async fn six_hundred_increments_of_three_hosts_are_all_counted(broker: Broker) {
     const CLIENTS: usize = 4;
     const EACH: usize = 50;
-    let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |_| {}).await;
     for host in &three.hosts {
         for _ in 1..CLIENTS {
@@ -101,7 +100,6 @@ async fn six_hundred_increments_of_three_hosts_are_all_counted(broker: Broker) {
 
 async fn of_those_who_compare_and_set_one_wins(broker: Broker) {
     const ROUNDS: u64 = 30;
-    let broker = Broker::redis().await.unwrap();
     let mut three = Three::on(&broker, |_| {}).await;
     let mut expected = Value::Null;
     for round in 1..=ROUNDS {
@@ -117,7 +115,6 @@ async fn of_those_who_compare_and_set_one_wins(broker: Broker) {
 
 async fn a_quota_is_exact_whoever_writes(broker: Broker) {
     const KEYS: usize = 50;
-    let broker = Broker::redis().await.unwrap();
     // So many keys of two bytes, each with a value of one.
     let configure = |config: &mut Config| {
         config.limits.state_keys_max = KEYS;
@@ -171,9 +168,8 @@ async fn a_quota_is_exact_whoever_writes(broker: Broker) {
 }
 
 async fn a_time_to_live_is_over_for_all_by_the_brokers_clock(broker: Broker) {
-    wardroom_tests::needed!("faketime");
     const TTL: Duration = Duration::from_millis(1_500);
-    let broker = Broker::redis().await.unwrap();
+    wardroom_tests::needed!("faketime");
     let mut three = Three::on(&broker, |config| config.limits.state_keys_max = 2).await;
     // One whose clock is an hour ahead, and one whose clock is an hour behind.
     let folder = tempfile::TempDir::new().unwrap();

@@ -61,7 +61,7 @@ mod tests {
         std::fs::write(with.path().join("broker"), "").unwrap();
         let folders = [without.path(), with.path()].map(PathBuf::from);
         assert!(is_in("broker", &mut folders.iter().cloned()));
-        assert!(!is_in("broker", &mut folders.iter().cloned().take(1)));
+        assert!(!is_in("broker", &mut folders.iter().take(1).cloned()));
         assert!(!is_in("other", &mut folders.into_iter()));
     }
 }

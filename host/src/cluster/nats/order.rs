@@ -81,7 +81,7 @@ impl Takers {
                     None => return,
                 },
                 Some(first) = self.all.next(), if !self.all.is_empty() => {
-                    for (channel, message) in in_order(self.rest(first).await) {
+                    for (channel, message) in in_order(self.rest(first).await, inbox.probes()) {
                         inbox.message(&channel, &message.payload);
                     }
                 }
@@ -104,10 +104,12 @@ impl Takers {
     }
 }
 
-/// In the order of each sender.
-fn in_order(mut arrivals: Vec<Arrival>) -> Vec<Arrival> {
+/// In the order of each sender; probes behind all, as they prove that what came before them is here.
+fn in_order(mut arrivals: Vec<Arrival>, probes: &str) -> Vec<Arrival> {
     if arrivals.len() > 1 {
-        arrivals.sort_by_cached_key(|(_, message)| place(message.reply.as_ref()));
+        arrivals.sort_by_cached_key(|(channel, message)| {
+            (**channel == *probes, place(message.reply.as_ref()))
+        });
     }
     arrivals
 }
@@ -135,6 +137,7 @@ mod tests {
         let [first, second, third] = [(); 3].map(|()| Some(numbers.next()));
         let sent = |channel, reply: &Option<String>| arrival(channel, reply.clone());
         let arrivals = vec![
+            sent("probe", &first),
             sent("second", &second),
             arrival("a", None),
             sent("third", &third),
@@ -142,9 +145,12 @@ mod tests {
             sent("first", &first),
             arrival("c", Some(format!("{}.x", Uuid::new_v4().simple()))),
         ];
-        let sorted = in_order(arrivals);
+        let sorted = in_order(arrivals, "probe");
         let channels: Vec<_> = sorted.iter().map(|(channel, _)| &**channel).collect();
-        assert_eq!(channels, ["a", "b", "c", "first", "second", "third"]);
+        assert_eq!(
+            channels,
+            ["a", "b", "c", "first", "second", "third", "probe"]
+        );
     }
 
     #[test]
