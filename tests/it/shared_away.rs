@@ -82,6 +82,11 @@ async fn a_broker_may_be_stopped_and_go_on(broker: Broker) {
     }
 }
 
+/// Does behind the hosts' backs what is asked for.
+async fn redis(broker: &Broker, words: &[&[u8]]) {
+    broker.redis_command(words).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_somebody_else_has_written_is_believed_in_nothing() {
     wardroom_tests::needed!("redis-server");
@@ -99,10 +104,7 @@ async fn what_somebody_else_has_written_is_believed_in_nothing() {
         b"\0\0\0\0\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff\xfe",
         b"",
     ] {
-        broker
-            .redis_command(&[b"HSET", &key("values"), b"t\xffk", value])
-            .await
-            .unwrap();
+        redis(&broker, &[b"HSET", &key("values"), b"t\xffk", value]).await;
         let answers = three.run(0, get.clone()).await;
         assert_eq!(
             answers,
@@ -113,28 +115,20 @@ async fn what_somebody_else_has_written_is_believed_in_nothing() {
         .logged(&["the state is unavailable", "damaged"])
         .await
         .unwrap();
-    broker
-        .redis_command(&[b"DEL", &key("values")])
-        .await
-        .unwrap();
+    redis(&broker, &[b"DEL", &key("values")]).await;
     // Keys of another type, and numbers that are none.
     for name in ["values", "names", "expiries", "usage", "rooms"] {
-        broker
-            .redis_command(&[b"RENAME", &key(name), b"aside"])
+        redis(&broker, &[b"RENAME", &key(name), b"aside"])
             .await
             .ok();
         broker
             .redis_command(&[b"SET", &key(name), b"foreign"])
-            .await
-            .unwrap();
+            .await;
         let set = json!([["state-set", "tenant", "k", 1]]);
         assert_eq!(three.run(1, set).await, json!([unavailable()]), "{name}");
-        broker.redis_command(&[b"DEL", &key(name)]).await.unwrap();
+        redis(&broker, &[b"DEL", &key(name)]).await;
     }
-    broker
-        .redis_command(&[b"HSET", &key("usage"), b"bytes", b"many"])
-        .await
-        .unwrap();
+    redis(&broker, &[b"HSET", &key("usage"), b"bytes", b"many"]).await;
     let set = json!([
         ["state-set", "tenant", "k", 1],
         ["state-keys", "tenant", ""]
@@ -143,21 +137,12 @@ async fn what_somebody_else_has_written_is_believed_in_nothing() {
         three.run(1, set.clone()).await,
         json!([unavailable(), unavailable()])
     );
-    broker
-        .redis_command(&[b"DEL", &key("usage")])
-        .await
-        .unwrap();
+    redis(&broker, &[b"DEL", &key("usage")]).await;
     // A name that no host could have written.
-    broker
-        .redis_command(&[b"ZADD", &key("names"), b"0", b"t\xff\xc3"])
-        .await
-        .unwrap();
+    redis(&broker, &[b"ZADD", &key("names"), b"0", b"t\xff\xc3"]).await;
     let keys = json!([["state-keys", "tenant", ""]]);
     assert_eq!(three.run(2, keys).await, json!([unavailable()]));
-    broker
-        .redis_command(&[b"DEL", &key("names")])
-        .await
-        .unwrap();
+    redis(&broker, &[b"DEL", &key("names")]).await;
     // Nothing of it has been in anybody's way for longer than it was there.
     let answers = three.run(2, set).await;
     assert_eq!(answers, json!([1, { "total": 1, "keys": ["k"] }]));

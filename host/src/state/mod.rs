@@ -2,10 +2,11 @@
 //!
 //! Owns the values and where they are kept; knows neither connections nor plugins, and believes those who ask that keys
 //! and values are what they may be. `plugin` asks for guests, through the tenant's [`Values`]; `tenant` says when a room
-//! has ended. The time is passed in with each question.
+//! has ended, and which rooms have members. The time is passed in with each question.
 //!
 //! Reads and writes of memory and file are the same (`map`) over two sorted maps of bytes. What is done to one value
-//! is a pure function of what was there (`change`), for whatever else may keep values one day and has to try again.
+//! is a pure function of what was there (`change`), because what hosts share (`shared`) has to try again when somebody
+//! else was faster.
 
 mod change;
 mod entry;
@@ -53,7 +54,7 @@ enum Backend {
     Memory(RwLock<Memory>),
     File(Arc<File>),
     /// With other hosts.
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 /// Whose value it is.

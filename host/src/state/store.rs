@@ -69,7 +69,7 @@ impl Store {
                 Backend::File(Arc::clone(file))
             }
             Self::Shared(SharedStore(keeper)) => {
-                Backend::Shared(Shared::new(name, Arc::clone(keeper)))
+                Backend::Shared(Box::new(Shared::new(name, Arc::clone(keeper))))
             }
         };
         Ok(Values(Arc::new(Tenant {
