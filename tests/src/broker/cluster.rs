@@ -1,7 +1,7 @@
 //! A cluster of real `redis-server`s on free ports, which a test can kill, stop, and have its slots moved.
 
 use crate::WAIT;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -119,7 +119,9 @@ impl RedisCluster {
         for number in 0..self.servers.len() {
             let is_whole = |info: &str| {
                 let mut lines = info.lines().map(str::trim);
-                info.contains("cluster_slots_ok:16384") && lines.any(|line| line == known)
+                let is_ok = info.contains("cluster_state:ok");
+                let are_all = info.contains("cluster_slots_ok:16384");
+                is_ok && are_all && lines.any(|line| line == known)
             };
             self.says(number, &["CLUSTER", "INFO"], is_whole).await?;
         }
@@ -204,12 +206,13 @@ impl RedisCluster {
         self.says(number, &["INFO", "replication"], is_master).await
     }
 
-    /// Waits until a server has become a replica.
+    /// Waits until a server has become a replica that follows its master.
     ///
     /// # Errors
     /// When it does not in time.
     pub async fn is_replica(&self, number: usize) -> anyhow::Result<()> {
-        let is_replica = |info: &str| info.contains("role:slave");
+        let is_replica =
+            |info: &str| info.contains("role:slave") && info.contains("master_link_status:up");
         self.says(number, &["INFO", "replication"], is_replica)
             .await
     }
@@ -224,41 +227,58 @@ impl RedisCluster {
         Ok(lines.map(ToOwned::to_owned).collect())
     }
 
-    /// How many subscribed a channel with this server.
+    /// How many subscribed each of these channels with this server.
     ///
     /// # Errors
     /// As [`Self::shard_channels`].
-    pub async fn subscribers(&self, number: usize, channel: &str) -> anyhow::Result<u64> {
-        let asked = ["PUBSUB", "SHARDNUMSUB", channel];
+    pub async fn subscribers(
+        &self,
+        number: usize,
+        channels: &[String],
+    ) -> anyhow::Result<Vec<u64>> {
+        let mut asked = vec!["PUBSUB", "SHARDNUMSUB"];
+        asked.extend(channels.iter().map(String::as_str));
         let said = self.run(number, &asked, b"").await?;
-        let count = said.lines().nth(1).context("a line has the number")?;
-        Ok(count.trim().parse()?)
+        // A channel, its number, and so on.
+        let counts = said.lines().skip(1).step_by(2);
+        Ok(counts
+            .map(|count| count.trim().parse())
+            .collect::<Result<_, _>>()?)
     }
 
-    /// The number of the server that has the slot of a channel.
+    /// The numbers of the servers that have the slots of these channels.
     ///
     /// # Errors
-    /// When nobody knows.
-    pub async fn owner(&self, channel: &str) -> anyhow::Result<usize> {
-        let slot: u16 = self.ask(0, &["KEYSLOT", channel]).await?.trim().parse()?;
-        let lines = self.ask(0, &["NODES"]).await?;
-        for line in lines.lines().filter(|line| line.contains("master")) {
-            let mut words = line.split(' ');
-            let id = words.next().context("a line has an id")?;
-            let is_owner = words.skip(7).any(|range| {
-                let (first, last) = range.split_once('-').unwrap_or((range, range));
-                let bounds = (first.parse::<u16>(), last.parse::<u16>());
-                matches!(bounds, (Ok(first), Ok(last)) if (first..=last).contains(&slot))
-            });
-            if is_owner {
-                for number in 0..self.servers.len() {
-                    if self.servers[number].process.is_some() && self.id(number).await? == id {
-                        return Ok(number);
-                    }
+    /// When nobody has one.
+    pub async fn owners(&self, channels: &[String]) -> anyhow::Result<Vec<usize>> {
+        let questions = channels.iter();
+        let questions = questions.map(|channel| format!("CLUSTER KEYSLOT {channel}\n"));
+        let input = questions.collect::<String>();
+        let slots = self.run(0, &[], input.as_bytes()).await?;
+        let known = self.ask(0, &["NODES"]).await?;
+        let owner = |slot: u16| {
+            known.lines().find_map(|line| {
+                let mut words = line.split(' ');
+                let address = words.nth(1)?;
+                let has = |range: &str| {
+                    let (first, last) = range.split_once('-').unwrap_or((range, range));
+                    let bounds = (first.parse::<u16>(), last.parse::<u16>());
+                    matches!(bounds, (Ok(first), Ok(last)) if (first..=last).contains(&slot))
+                };
+                if !words.skip(6).any(has) {
+                    return None;
                 }
-            }
-        }
-        bail!("nobody has slot {slot}: {lines}");
+                let port = address.split(['@', ',']).next()?.rsplit(':').next()?;
+                let port = port.parse::<u16>().ok()?;
+                self.servers.iter().position(|server| server.port == port)
+            })
+        };
+        let slots = slots.lines().filter(|line| !line.trim().is_empty());
+        let owners = slots.map(|slot| {
+            let slot = slot.trim().parse()?;
+            owner(slot).with_context(|| format!("nobody has slot {slot}: {known}"))
+        });
+        owners.collect()
     }
 
     /// Publishes a payload with whoever has the channel.
@@ -266,7 +286,8 @@ impl RedisCluster {
     /// # Errors
     /// When it is not taken.
     pub async fn publish(&self, channel: &str, payload: &[u8]) -> anyhow::Result<()> {
-        let owner = self.owner(channel).await?;
+        let owner = self.owners(&[channel.to_owned()]).await?;
+        let owner = *owner.first().context("it has an owner")?;
         // The last argument is read from the standard input.
         let publishing = ["-x", "SPUBLISH", channel];
         self.run(owner, &publishing, payload).await.map(drop)

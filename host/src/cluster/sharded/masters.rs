@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::master::Master;
-use super::slots::{slot, tag_in};
+use super::slots::{SLOTS, slot, tag_in};
 use super::topology::{Address, Topology};
 use super::whole;
 use crate::cluster::broker::BrokerBus;
@@ -22,6 +22,9 @@ use crate::cluster::outgoing::Outgoing;
 use crate::cluster::redis::Redis;
 use crate::cluster::{Bus, Receive, Status, Subscription};
 use crate::config::BrokerUrl;
+
+/// The slots in which a member may have its probes: so many that one of them is soon found.
+const LAST: usize = 64;
 
 pub(super) struct Masters {
     pub(super) url: BrokerUrl,
@@ -170,10 +173,13 @@ impl Masters {
         self.map.load().topology.masters().to_vec()
     }
 
-    /// Something whose slot is one of those that this member has.
+    /// Something whose slot is one of the last that this member has: when slots are moved, `redis-cli` begins with the
+    /// first.
     pub(super) fn tag_of(&self, number: u64) -> Option<String> {
         let map = self.map.load();
-        tag_in(|slot| map.is_owner(number, slot))
+        let is_its = |slot: &u16| map.is_owner(number, *slot);
+        let last = (0..SLOTS).rev().filter(is_its).take(LAST).last()?;
+        tag_in(|slot| slot >= last && is_its(&slot))
     }
 
     /// Takes over who has which slots: channels go where theirs are. Needs a tokio runtime.
