@@ -43,7 +43,7 @@ async fn state_is_found_on_whichever_node_has_it() {
     for (number, answer) in (1..).zip(three.at_once(&add()).await) {
         assert!(answer[0].is_u64(), "{number}: {answer}");
     }
-    assert_eq!(cluster.owner(KEY).await.unwrap(), 1);
+    assert_eq!(cluster.owners(&[KEY.to_owned()]).await.unwrap(), [1]);
     // Its slot moves while it is written to.
     let is_moved = std::sync::atomic::AtomicBool::new(false);
     let end = || is_moved.load(std::sync::atomic::Ordering::Relaxed);
@@ -58,7 +58,7 @@ async fn state_is_found_on_whichever_node_has_it() {
         is_moved.store(true, std::sync::atomic::Ordering::Relaxed);
     };
     let (added, ()) = tokio::join!(adding, moving);
-    assert_eq!(cluster.owner(KEY).await.unwrap(), 2);
+    assert_eq!(cluster.owners(&[KEY.to_owned()]).await.unwrap(), [2]);
     let (done, failed) = added.iter().fold((0, 0), |(done, failed), part| {
         (done + part.0, failed + part.1)
     });

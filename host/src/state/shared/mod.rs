@@ -17,11 +17,11 @@ use tokio::time::timeout;
 
 pub(super) use keeper::{Answer, Found, Keeper, Lasting, Mark, Next, Replaced, Spot, Wanted};
 
+pub(super) use self::redis::Redis;
 use super::change::{Change, Write};
 use super::rooms::Vacant;
 use super::{Entry, KeyPage, Owner, Quota, StateError, Time};
 use endings::Endings;
-pub(super) use redis::Redis;
 pub use rooms::Members;
 use turns::Turns;
 
