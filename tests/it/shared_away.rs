@@ -118,10 +118,7 @@ async fn what_somebody_else_has_written_is_believed_in_nothing() {
     redis(&broker, &[b"DEL", &key("values")]).await;
     // Keys of another type, and numbers that are none.
     for name in ["values", "names", "expiries", "usage", "rooms"] {
-        redis(&broker, &[b"DEL", &key(name)]).await;
-        broker
-            .redis_command(&[b"SET", &key(name), b"foreign"])
-            .await;
+        redis(&broker, &[b"SET", &key(name), b"foreign"]).await;
         let set = json!([["state-set", "tenant", "k", 1]]);
         assert_eq!(three.run(1, set).await, json!([unavailable()]), "{name}");
         redis(&broker, &[b"DEL", &key(name)]).await;
