@@ -247,6 +247,15 @@ impl Config {
         }
     }
 
+    /// What is shown for it means the same when it is read: where there is no broker for it, memory is what nobody has
+    /// to say.
+    fn settle_state(&mut self) {
+        self.state = match self.state_store() {
+            StateStore::Memory if !self.may_keep_state() => StateStore::Automatic,
+            state => state,
+        };
+    }
+
     /// Whether there is a broker for it.
     fn may_keep_state(&self) -> bool {
         let url = self.cluster_url.as_ref();

@@ -93,11 +93,12 @@ impl Sources {
         reading.check_default_tenant();
         reading.sort_faults();
         let Reading {
-            config,
+            mut config,
             origins,
             faults,
         } = reading;
         ConfigError::of(faults)?;
+        config.settle_state();
         if let Err(mut error) = config.validate() {
             for fault in &mut error.faults {
                 let key = fault.key.as_deref().unwrap_or_default();
