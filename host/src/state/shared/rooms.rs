@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::time::Instant;
 
 use super::endings::{BATCH_MAX, Work};
 use super::{Lasting, Shared, in_time};
@@ -30,7 +29,6 @@ impl Shared {
     pub(in crate::state) async fn end_rooms(&self, members: &impl Members) {
         let mut is_failing = false;
         loop {
-            let began = Instant::now();
             let ended = match self.endings.next().await {
                 Work::End(batch) => self.end(&batch.rooms, members).await,
                 Work::Sweep(now) => self.find_abandoned(now, members).await,
@@ -39,7 +37,7 @@ impl Shared {
                 Err(error) if !is_failing => {
                     is_failing = true;
                     let tenant = self.tenant.as_str();
-                    tracing::warn!(tenant, %error, waited = ?began.elapsed(), "rooms that have ended keep their state");
+                    tracing::warn!(tenant, %error, "rooms that have ended keep their state");
                 }
                 Err(_) => {}
                 Ok(()) => is_failing = false,

@@ -1,6 +1,6 @@
 //! Shared values in Redis. Each step is one call of a script (`values.lua`), so that quotas are exact, whoever writes.
 //!
-//! A tenant has five keys, in one hash slot, named `<prefix>ws:{<tenant>}:state:` and:
+//! A tenant has five keys, in one hash slot, so that on a cluster they are on one node (`nodes`), named `<prefix>ws:{<tenant>}:state:` and:
 //!
 //! | key | type | has |
 //! |---|---|---|
@@ -72,6 +72,7 @@ impl Redis {
             #[cfg(test)]
             Clock::Given => now.as_millis().to_string(),
         };
+        // It is for tests alone.
         let _ = now;
         let keys = ["values", "names", "expiries", "usage", "rooms"];
         let keys = keys.map(|key| format!("{}ws:{{{tenant}}}:state:{key}", self.prefix));
