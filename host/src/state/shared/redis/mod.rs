@@ -1,6 +1,7 @@
 //! Shared values in Redis. Each step is one call of a script (`values.lua`), so that quotas are exact, whoever writes.
 //!
-//! A tenant has five keys, in one hash slot, so that on a cluster they are on one node (`nodes`), named `<prefix>ws:{<tenant>}:state:` and:
+//! A tenant has five keys, in one hash slot, so that on a cluster they are on one node (`nodes`). They are named
+//! `<prefix>ws:{<tenant>}:state:` and:
 //!
 //! | key | type | has |
 //! |---|---|---|
