@@ -1,5 +1,6 @@
 //! Lists of connections and rooms, page by page or as a whole.
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::HostError;
@@ -7,8 +8,9 @@ use crate::host;
 use crate::message::ConnectionId;
 use crate::push::{Data, Push};
 
-/// Which hosts a query asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Which hosts a query asks. In a message's data it is `"local"` or `"cluster"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// The one that the plugin runs on.
     #[default]

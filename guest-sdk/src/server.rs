@@ -41,9 +41,13 @@ impl Server {
     /// Asks all hosts that form one server, where this one alone would be asked.
     #[must_use]
     pub fn cluster(self) -> Self {
-        Self {
-            scope: Scope::Cluster,
-        }
+        self.scope(Scope::Cluster)
+    }
+
+    /// Asks these hosts: for who is told which.
+    #[must_use]
+    pub fn scope(self, scope: Scope) -> Self {
+        Self { scope }
     }
 
     /// Pushes to every connection, the current one included.

@@ -4,6 +4,7 @@
 //! for metrics. Knows the host by its public functions alone.
 
 mod answer;
+mod cluster;
 mod plugins;
 mod token;
 
@@ -112,8 +113,9 @@ impl Admin {
         match (&request.method, path) {
             (&Method::GET, "/metrics") => Answer::text(&self.host.metrics_text()),
             (&Method::GET, "/api/plugins") => Answer::json(&plugins::describe(&self.host)),
+            (&Method::GET, "/api/cluster") => Answer::json(&cluster::describe(&self.host)),
             (&Method::POST, "/api/reload") => self.reload().await,
-            (_, "/metrics" | "/api/plugins") => Answer::wrong_method("GET"),
+            (_, "/metrics" | "/api/plugins" | "/api/cluster") => Answer::wrong_method("GET"),
             (_, "/api/reload") => Answer::wrong_method("POST"),
             _ => Answer::error(404, "there is no such resource"),
         }

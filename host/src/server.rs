@@ -82,6 +82,9 @@ pub enum Unready {
     /// Its members and those of other hosts do not hear each other.
     #[error("the bus is away")]
     BusAway,
+    /// It has not heard yet which other hosts there are.
+    #[error("the other hosts are not known yet")]
+    OthersUnknown,
 }
 
 /// Runs a host until `shutdown` completes: loads the plugins of the configured folder, accepts connections, and at
@@ -151,10 +154,7 @@ impl Host {
         let backlog = Arc::new(Backlog::new(config.limits.outboxes_bytes_max));
         let (node, prefix) = (&config.node, &config.cluster_prefix);
         let exchange = Exchange::new(node, prefix, bus, Arc::clone(&backlog));
-        let store = match &config.state {
-            StateStore::Memory => Store::Memory,
-            StateStore::File(file) => Store::open(file)?,
-        };
+        let store = open_store(&config)?;
         let host = Self {
             config: ArcSwap::from_pointee(config),
             engine,
@@ -201,6 +201,9 @@ impl Host {
         if !self.exchange.bus_status().is_ready {
             return Err(Unready::BusAway);
         }
+        if !self.exchange.knows_others() {
+            return Err(Unready::OthersUnknown);
+        }
         Ok(())
     }
 
@@ -216,12 +219,25 @@ impl Host {
         self.exchange.nodes()
     }
 
+    /// The names of the others among them, sorted, and for how long each has been silent.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(String, Duration)> {
+        self.exchange.peers()
+    }
+
+    /// Payloads of the bus that were nothing to deliver.
+    #[must_use]
+    pub fn bus_malformed(&self) -> u64 {
+        self.exchange.malformed()
+    }
+
     /// What it has counted, and what there is right now, as Prometheus reads it.
     #[must_use]
     pub fn metrics_text(&self) -> String {
         self.metrics.hold_outboxes(self.backlog.bytes());
         self.metrics
-            .hold_bus(&self.bus_status(), self.exchange.malformed());
+            .hold_bus(&self.bus_status(), self.bus_malformed());
+        self.metrics.hold_nodes(self.nodes().len());
         let mounts = self.mounts();
         let tenants = mounts.iter().map(|mount| mount.tenant());
         let counted = tenants.map(|tenant| {
@@ -319,14 +335,33 @@ impl Host {
         }
         drop(listener);
         self.stopping.cancel();
+        self.end_connections(&connections).await;
+        drop(announcing);
+        self.exchange.leave().await;
+    }
+
+    /// Closes all connections, and waits until their events have ended and their rooms are dealt with.
+    async fn end_connections(&self, connections: &TaskTracker) {
         let mounts = self.mounts();
         let hubs = mounts.iter().map(|mount| &mount.tenant().hub);
         drain::drain(hubs, self.config().drain).await;
         connections.close();
         connections.wait().await;
-        drop(announcing);
-        self.exchange.leave();
+        let ended = mounts.iter().map(|mount| mount.tenant().state.settle());
+        // While the others can still be asked.
+        futures_util::future::join_all(ended).await;
     }
+}
+
+/// Where state is kept. Of one that is shared the connection is made by and by.
+fn open_store(config: &Config) -> Result<Store, StoreError> {
+    let broker = config.cluster_url.as_ref();
+    Ok(match (config.state_store(), broker) {
+        (StateStore::File(file), _) => Store::open(&file)?,
+        (StateStore::Cluster, Some(url)) => Store::share(url, &config.cluster_prefix),
+        // One without a broker is none of a valid configuration.
+        (StateStore::Cluster | StateStore::Memory | StateStore::Automatic, _) => Store::Memory,
+    })
 }
 
 /// The sandbox, with its compiler and its cache. A folder that cannot be trusted costs time at the next start, which is

@@ -6,12 +6,14 @@
 
 mod change;
 mod plugin_set;
+mod room_members;
 mod routes_used;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Limit, Limits, TenantName};
 use crate::hub::{Hub, RoomName};
@@ -21,6 +23,7 @@ use crate::state::{Time, Values};
 
 pub use change::Change;
 pub use plugin_set::{Built, Candidate, Conflict, PluginSet, Target};
+use room_members::RoomMembers;
 pub use routes_used::{RouteUse, RoutesUsed};
 
 /// What clients send, in messages and bytes a second.
@@ -45,15 +48,22 @@ pub struct Tenant {
     inflow: Inflow,
     limits: ArcSwap<Limits>,
     plugins: ArcSwap<PluginSet>,
+    /// Ends with the tenant.
+    _ending_rooms: Option<AbortOnDropHandle<()>>,
 }
 
 impl Tenant {
-    /// A tenant without plugins.
+    /// A tenant without plugins. One that shares its state with other hosts is to be made within a tokio runtime.
     #[must_use]
     pub fn new(name: TenantName, hub: Hub, state: Values, limits: Limits) -> Self {
         let values = state.clone();
         hub.set_push_bytes_max(limits.push_bytes_max);
         hub.on_room_end(Box::new(move |room| values.end_room(room.as_str())));
+        let ending_rooms = state.are_shared().then(|| {
+            let (values, members) = (state.clone(), RoomMembers(hub.clone()));
+            let ending = tokio::spawn(async move { values.end_rooms(&members).await });
+            AbortOnDropHandle::new(ending)
+        });
         Self {
             metrics: Metrics::of_tenant(&name),
             name,
@@ -62,6 +72,7 @@ impl Tenant {
             inflow: Inflow::default(),
             limits: ArcSwap::from_pointee(limits),
             plugins: ArcSwap::default(),
+            _ending_rooms: ending_rooms,
         }
     }
 

@@ -19,20 +19,28 @@ const IN_FLIGHT: usize = 4;
 pub(crate) const ROOM: &str = "/chat/bench";
 
 pub(crate) async fn run(server: &Server, seconds: u64, members: u32) -> Result<Vec<Figure>> {
-    let load = Load::default();
-    let room = Arc::new(Room::new(members));
-    let mut tasks = JoinSet::new();
-    for _ in 0..members {
-        let mut client = Client::connect(server.addr).await?;
-        join(&mut client).await?;
-        tasks.spawn(listen(client, Arc::clone(&room), load.clone()));
-    }
-    tasks.spawn(send(server.addr, Arc::clone(&room), load.clone()));
-    let window = Window::measure(server, seconds, &load, tasks, || {
-        room.flights().times.clear()
-    })
-    .await?;
-    let mut times = std::mem::take(&mut room.flights().times);
+    let places = Places {
+        members: server.addr,
+        sender: server.addr,
+    };
+    run_at(places, server, seconds, members).await
+}
+
+/// Where connections are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    pub(crate) members: SocketAddr,
+    pub(crate) sender: SocketAddr,
+}
+
+/// The same with members and sender on hosts that are one server. Measured is what it costs this one of them.
+pub(crate) async fn run_at(
+    places: Places,
+    server: &Server,
+    seconds: u64,
+    members: u32,
+) -> Result<Vec<Figure>> {
+    let (window, mut times) = measure_at(places, server, seconds, members).await?;
     times.sort_unstable();
     let quantile = |part: usize| {
         let time = times.get((times.len() * part / 100).min(times.len().saturating_sub(1)));
@@ -58,6 +66,30 @@ pub(crate) async fn run(server: &Server, seconds: u64, members: u32) -> Result<V
     ];
     figures.extend(window.busy());
     Ok(figures)
+}
+
+/// The window, and from each message how long it took until the last member had it.
+pub(crate) async fn measure_at(
+    places: Places,
+    server: &Server,
+    seconds: u64,
+    members: u32,
+) -> Result<(Window, Vec<Duration>)> {
+    let load = Load::default();
+    let room = Arc::new(Room::new(members));
+    let mut tasks = JoinSet::new();
+    for _ in 0..members {
+        let mut client = Client::connect(places.members).await?;
+        join(&mut client).await?;
+        tasks.spawn(listen(client, Arc::clone(&room), load.clone()));
+    }
+    tasks.spawn(send(places.sender, Arc::clone(&room), load.clone()));
+    let window = Window::measure(server, seconds, &load, tasks, || {
+        room.flights().times.clear()
+    })
+    .await?;
+    let times = std::mem::take(&mut room.flights().times);
+    Ok((window, times))
 }
 
 /// What the sender and the members share.

@@ -8,14 +8,20 @@
 //! cargo run --release -p wardroom-bench -- rpc --seconds 3 --rounds 5
 //! ```
 
+mod broker;
 mod client;
+mod cluster;
 mod fanout;
+mod faults;
+mod hosts;
+mod http;
 mod idle;
 mod measure;
 mod native;
 mod neighbour;
 mod noise;
 mod process;
+mod puppet;
 mod rpc;
 mod smoke;
 mod stalls;
@@ -32,6 +38,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use tokio::time::timeout;
 
+use crate::faults::Fault;
 use crate::measure::Figure;
 use crate::native::Variant;
 use crate::noise::Noise;
@@ -73,6 +80,12 @@ struct Args {
     /// How the other plugin of `neighbour` misbehaves.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Noise::value_variants())]
     noise: Vec<Noise>,
+    /// What carries the bus of `faults` and `cluster`.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = broker::Kind::value_variants())]
+    broker: Vec<broker::Kind>,
+    /// What happens in `faults`.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = Fault::value_variants())]
+    fault: Vec<Fault>,
     /// Let the server and the load share all cores.
     #[arg(long)]
     unpinned: bool,
@@ -97,6 +110,10 @@ enum Scenario {
     Neighbour,
     /// A thousand tenants with a plugin each start from the cache; of wardroom alone
     Tenants,
+    /// What is lost, and for how long, when a broker or a host of three goes away; of wardroom alone
+    Faults,
+    /// What a delivery costs a host that shares its rooms with others; of wardroom alone
+    Cluster,
     /// rpc, fanout, idle
     All,
 }
@@ -131,41 +148,22 @@ fn run(args: &Args) -> Result<()> {
     if let Some(variant) = args.serve_native {
         return native::serve(variant);
     }
-    let is_pinned = args.scenario != Scenario::Smoke && !args.unpinned;
+    let is_pinned = !matches!(args.scenario, Scenario::Smoke | Scenario::Faults) && !args.unpinned;
     let cores = is_pinned.then(Cores::split).transpose()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    if matches!(
-        args.scenario,
-        Scenario::Swap | Scenario::Neighbour | Scenario::Tenants
-    ) {
+    let loads = args.scenario.loads();
+    if loads.is_empty() {
         let wardroom = Wardroom::find(args, &std::env::current_exe()?)?;
-        let (binary, plugins) = (&wardroom.binary, &wardroom.plugins);
-        if args.scenario == Scenario::Swap {
-            return runtime.block_on(swap::run(binary, plugins, cores.as_ref()));
-        }
-        if args.scenario == Scenario::Tenants {
-            return runtime.block_on(tenants::run(binary, plugins, args.rounds));
-        }
-        let puppet = wardroom.build_puppet()?;
-        let measuring = neighbour::Measuring {
-            binary,
-            plugins,
-            puppet,
-            cores: cores.as_ref(),
-            time: Duration::from_secs(args.seconds),
-            rounds: args.rounds,
-            noises: &args.noise,
-        };
-        return runtime.block_on(measuring.run());
+        return runtime.block_on(wardroom.measure(args, cores.as_ref()));
     }
     let peers = args
         .peer
         .iter()
         .map(|name| Peer::find(name, args))
         .collect::<Result<Vec<_>>>()?;
-    for load in args.scenario.loads() {
+    for load in loads {
         let mut table = Table::new(load.title());
         for _ in 0..args.rounds {
             for peer in &peers {
@@ -182,6 +180,7 @@ fn run(args: &Args) -> Result<()> {
 }
 
 impl Scenario {
+    /// Of those that compare peers.
     fn loads(self) -> Vec<Load> {
         let fanouts = [
             Load::Fanout { members: 100 },
@@ -192,7 +191,7 @@ impl Scenario {
             Self::Fanout => fanouts.to_vec(),
             Self::Idle => vec![Load::Idle],
             Self::Smoke => vec![Load::Smoke],
-            Self::Swap | Self::Neighbour | Self::Tenants => vec![],
+            Self::Swap | Self::Neighbour | Self::Tenants | Self::Faults | Self::Cluster => vec![],
             Self::All => [&[Load::Rpc], &fanouts[..], &[Load::Idle]].concat(),
         }
     }
@@ -284,6 +283,52 @@ impl Wardroom {
             wardroom.build("../../plugins", &wardroom.plugins)?;
         }
         Ok(wardroom)
+    }
+
+    /// What is measured of wardroom alone.
+    async fn measure(&self, args: &Args, cores: Option<&Cores>) -> Result<()> {
+        let Self { binary, plugins } = self;
+        let (rounds, time) = (args.rounds, Duration::from_secs(args.seconds));
+        match args.scenario {
+            Scenario::Swap => swap::run(binary, plugins, cores).await,
+            Scenario::Tenants => tenants::run(binary, plugins, rounds).await,
+            Scenario::Neighbour => {
+                let measuring = neighbour::Measuring {
+                    binary,
+                    plugins,
+                    puppet: self.build_puppet()?,
+                    cores,
+                    time,
+                    rounds,
+                    noises: &args.noise,
+                };
+                measuring.run().await
+            }
+            Scenario::Faults => {
+                let measuring = faults::Measuring {
+                    binary,
+                    puppet: self.build_puppet()?,
+                    brokers: &args.broker,
+                    faults: &args.fault,
+                    rounds,
+                };
+                measuring.run().await
+            }
+            Scenario::Cluster => {
+                let measuring = cluster::Measuring {
+                    binary,
+                    plugins,
+                    brokers: &args.broker,
+                    cores,
+                    seconds: args.seconds,
+                    rounds,
+                };
+                measuring.run().await
+            }
+            Scenario::Rpc | Scenario::Fanout | Scenario::Idle | Scenario::Smoke | Scenario::All => {
+                bail!("it compares peers")
+            }
+        }
     }
 
     fn build(&self, sources: &str, out: &Path) -> Result<()> {

@@ -37,6 +37,11 @@ impl Load {
         self.done.fetch_add(operations, Ordering::Relaxed);
     }
 
+    /// How many there were, also outside the measured time.
+    pub(crate) fn operations(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
     /// Whether the tasks should start nothing new, and end when nothing is owed to them.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -86,6 +91,11 @@ impl Window {
     /// The server's CPU time per operation, in microseconds.
     pub(crate) fn cpu_us(&self) -> f64 {
         self.server_cpu.as_secs_f64() * 1e6 / self.operations as f64
+    }
+
+    /// The server's CPU time in milliseconds, per second.
+    pub(crate) fn cpu_ms_per_second(&self) -> f64 {
+        self.server_cpu.as_secs_f64() * 1e3 / self.wall.as_secs_f64()
     }
 
     pub(crate) fn per_second(&self) -> f64 {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::ValueEnum;
 use rustix::process::setpriority_process;
 use serde_json::{Value, json};
@@ -18,10 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::client::{Client, Incoming};
-
-/// Of the guest fixture: its manifest is text behind this word.
-const MARK: &[u8] = b"PUPPET-MANIFEST:";
-const SLOT_BYTES: usize = 8192;
+use crate::puppet::with_manifest;
 
 const CONNECTIONS: usize = 4;
 /// As many as fit into the outbox when all are answered and the client reads nothing.
@@ -38,18 +35,9 @@ const NICENESS: i32 = 19;
 ///
 /// # Errors
 /// When it is another component.
-pub(crate) fn plugin(mut puppet: Vec<u8>) -> Result<Vec<u8>> {
-    let start = puppet
-        .windows(MARK.len())
-        .position(|window| window == MARK)
-        .context("the fixture has no place for a manifest")?;
-    let manifest = json!({ "name": "noisy", "routes": [["do", "/noise/:number"]] }).to_string();
-    let mut text = [MARK, manifest.as_bytes()].concat();
-    text.resize(SLOT_BYTES, b' ');
-    let slot = puppet.get_mut(start..start + SLOT_BYTES);
-    slot.context("the manifest's place is too small")?
-        .copy_from_slice(&text);
-    Ok(puppet)
+pub(crate) fn plugin(puppet: Vec<u8>) -> Result<Vec<u8>> {
+    let manifest = json!({ "name": "noisy", "routes": [["do", "/noise/:number"]] });
+    with_manifest(puppet, &manifest)
 }
 
 /// How the plugin misbehaves.

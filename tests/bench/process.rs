@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use core_affinity::{CoreId, get_core_ids, set_for_current};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// A server may compile its plugins before it accepts.
 const START_MAX: Duration = Duration::from_secs(60);
+/// It lets its clients go first.
+const END_MAX: Duration = Duration::from_secs(30);
 
 /// One core for the server and another for everything in this process.
 #[derive(Debug)]
@@ -87,8 +89,10 @@ fn spawn(command: &mut Command) -> Result<Child> {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) addr: SocketAddr,
+    /// Where it answers those who operate it, when it does.
+    pub(crate) admin: Option<SocketAddr>,
     pid: u32,
-    _child: Child,
+    child: Child,
     /// Kept open, or the server's next line would be a write to a closed pipe.
     _stdout: Lines<BufReader<ChildStdout>>,
     /// Its log, when that was asked for.
@@ -135,14 +139,15 @@ impl Server {
             .context("the server's output was not piped")?;
         let mut stdout = BufReader::new(stdout).lines();
         let log = child.stderr.take().map(|log| BufReader::new(log).lines());
-        let addr = timeout(START_MAX, ready_address(&mut stdout))
+        let (addr, admin) = timeout(START_MAX, ready_addresses(&mut stdout))
             .await
             .with_context(|| format!("{program}: no ready line within {START_MAX:?}"))?
             .with_context(|| program.clone())?;
         Ok(Self {
             addr,
+            admin,
             pid,
-            _child: child,
+            child,
             _stdout: stdout,
             log,
         })
@@ -158,6 +163,20 @@ impl Server {
             ensure!(!line.contains("ERROR"), "the server says: {line}");
         }
         bail!("the server ended");
+    }
+
+    /// Kills it, without a word to anybody.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn end(&mut self) -> Result<()> {
+        send_signal(self.pid, Signal::TERM)?;
+        let status = timeout(END_MAX, self.child.wait()).await;
+        let status = status.with_context(|| format!("it has not ended within {END_MAX:?}"))??;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(())
     }
 
     /// CPU time of all its threads since it started, in user and kernel mode.
@@ -184,13 +203,24 @@ impl Server {
     }
 }
 
-async fn ready_address(stdout: &mut Lines<BufReader<ChildStdout>>) -> Result<SocketAddr> {
+/// Where it listens, and where to those who operate it.
+async fn ready_addresses(
+    stdout: &mut Lines<BufReader<ChildStdout>>,
+) -> Result<(SocketAddr, Option<SocketAddr>)> {
     while let Some(line) = stdout.next_line().await? {
         if let Some(rest) = line.strip_prefix("ready listen=") {
-            return Ok(rest.split(' ').next().unwrap_or_default().parse()?);
+            let addr = rest.split(' ').next().unwrap_or_default().parse()?;
+            let admin = rest.split(' ').find_map(|word| word.strip_prefix("admin="));
+            return Ok((addr, admin.map(str::parse).transpose()?));
         }
     }
     bail!("ended before it was ready");
+}
+
+/// To a child of this process, which is not to be waited for meanwhile.
+pub(crate) fn send_signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    Ok(kill_process(pid.context("no process")?, signal)?)
 }
 
 /// CPU time of this process: what the load generator uses.

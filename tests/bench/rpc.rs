@@ -16,7 +16,11 @@ pub(crate) async fn run(server: &Server, seconds: u64) -> Result<Vec<Figure>> {
     let load = Load::default();
     let mut tasks = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        tasks.spawn(converse(server.addr, load.clone()));
+        tasks.spawn(converse(
+            server.addr,
+            load.clone(),
+            Dialogue { request, check },
+        ));
     }
     let window = Window::measure(server, seconds, &load, tasks, || ()).await?;
     let mut figures = vec![
@@ -33,13 +37,20 @@ pub(crate) async fn run(server: &Server, seconds: u64) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// What is said on a connection: the request of this number, and whether this is its reply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialogue {
+    pub(crate) request: fn(u64) -> String,
+    pub(crate) check: fn(&[u8], u64) -> Result<()>,
+}
+
 /// One connection: a request goes out for each reply that came in.
-async fn converse(addr: SocketAddr, load: Load) -> Result<()> {
+pub(crate) async fn converse(addr: SocketAddr, load: Load, dialogue: Dialogue) -> Result<()> {
     let mut client = Client::connect(addr).await?;
     let (mut asked, mut answered) = (0, 0);
     loop {
         while asked < answered + IN_FLIGHT && !load.is_stopping() {
-            client.queue(&request(asked));
+            client.queue(&(dialogue.request)(asked));
             asked += 1;
         }
         if answered == asked {
@@ -49,7 +60,7 @@ async fn converse(addr: SocketAddr, load: Load) -> Result<()> {
         let before = answered;
         client
             .receive(|text| {
-                check(text, answered)?;
+                (dialogue.check)(text, answered)?;
                 answered += 1;
                 Ok(())
             })

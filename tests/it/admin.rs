@@ -123,7 +123,14 @@ async fn nothing_but_health_is_answered_without_the_token() {
             200
         );
     }
-    for path in ["/metrics", "/api/plugins", "/api/reload", "/", "/nowhere"] {
+    for path in [
+        "/metrics",
+        "/api/plugins",
+        "/api/cluster",
+        "/api/reload",
+        "/",
+        "/nowhere",
+    ] {
         for wrong in [
             "",
             "Bearer",

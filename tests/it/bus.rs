@@ -8,16 +8,18 @@ use tempfile::TempDir;
 use wardroom::Limit;
 use wardroom_tests::binary::Program;
 use wardroom_tests::broker::Guard;
-use wardroom_tests::{Broker, TestServer};
+use wardroom_tests::{Broker, TestServer, needed};
 
 #[tokio::test]
 async fn bus_messages_max() {
+    needed!("redis-server");
     let reached = |host: &TestServer| host.reached(Limit::BusMessagesMax);
     what_does_not_fit_is_dropped("limits.bus_messages_max", "5", reached).await;
 }
 
 #[tokio::test]
 async fn bus_bytes_max() {
+    needed!("redis-server");
     let reached = |host: &TestServer| host.reached(Limit::BusBytesMax);
     what_does_not_fit_is_dropped("limits.bus_bytes_max", "1 KiB", reached).await;
 }
@@ -51,6 +53,7 @@ async fn what_does_not_fit_is_dropped(
 
 #[tokio::test]
 async fn what_the_bus_does_not_carry_is_refused_for_all() {
+    needed!("nats-server");
     let broker = Broker::nats().await.unwrap();
     let hosts = ["one", "two"].map(|node| {
         host(&broker, node, |config| {
@@ -96,6 +99,7 @@ async fn a_broker_is_configured_and_its_password_is_shown_nowhere() {
 
 #[tokio::test]
 async fn brokers_are_reached_by_tls_and_with_a_password() {
+    needed!("redis-server", "nats-server");
     let folder = TempDir::new().unwrap();
     std::fs::create_dir(folder.path().join("plugins")).unwrap();
     let issued = generate_simple_self_signed(["localhost".to_owned()]).unwrap();

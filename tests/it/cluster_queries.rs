@@ -4,15 +4,17 @@
 use crate::cluster::{ROOM, host, run, up};
 use serde_json::{Value, json};
 use std::time::Duration;
-use wardroom_tests::{Broker, Client, Frame, WAIT};
+use wardroom_tests::{Broker, Client, Frame, WAIT, needed};
 
 #[tokio::test]
 async fn three_hosts_are_one_server_on_redis() {
+    needed!("redis-server");
     are_one_server(Broker::redis().await.unwrap()).await;
 }
 
 #[tokio::test]
 async fn three_hosts_are_one_server_on_nats() {
+    needed!("nats-server");
     are_one_server(Broker::nats().await.unwrap()).await;
 }
 
@@ -43,6 +45,14 @@ async fn are_one_server(broker: Broker) {
         let listed = page["connections"].as_array().unwrap().iter();
         let listed: Vec<_> = listed.map(|info| info["id"].clone()).collect();
         assert_eq!(listed, ids);
+        // Each host for itself, unless all are asked.
+        let page = ask(member, json!(["connections", {}, "local"])).await;
+        assert_eq!(
+            (&page["total"], &page["coverage"]),
+            (&json!(1), &json!([1, 1]))
+        );
+        let size = ask(member, json!(["room-size", ROOM, "local"])).await;
+        assert_eq!(size, json!({ "size": 1, "coverage": [1, 1] }));
         let size = ask(member, json!(["room-size", ROOM, "cluster"])).await;
         assert_eq!(size, json!({ "size": 3, "coverage": [3, 3] }));
         let rooms = ask(member, json!(["rooms", "", {}, "cluster"])).await;
@@ -79,7 +89,7 @@ async fn are_one_server(broker: Broker) {
 }
 
 /// One step's result.
-async fn ask(client: &mut Client, step: Value) -> Value {
+pub(crate) async fn ask(client: &mut Client, step: Value) -> Value {
     let mut results = client.run("/do", json!([step])).await.unwrap();
     results[0].take()
 }

@@ -39,6 +39,7 @@ async fn info(broker: &Broker, stream: &str) -> Value {
 
 #[tokio::test]
 async fn a_quota_is_exact_from_host_to_host() {
+    wardroom_tests::needed!("nats-server");
     let broker = Broker::nats().await.unwrap();
     let hosts = three(&broker, |config| {
         config.limits.state_keys_max = 7;
@@ -83,6 +84,7 @@ async fn a_quota_is_exact_from_host_to_host() {
 #[tokio::test]
 async fn hosts_that_write_at_once_do_not_exceed_a_quota() {
     const KEYS_MAX: usize = 50;
+    wardroom_tests::needed!("nats-server");
     let broker = Broker::nats().await.unwrap();
     let hosts = three(&broker, |config| config.limits.state_keys_max = KEYS_MAX);
     let hosts: Vec<_> = hosts.iter().flat_map(|host| [host; 4]).collect();
@@ -109,6 +111,7 @@ async fn hosts_that_write_at_once_do_not_exceed_a_quota() {
 
 #[tokio::test]
 async fn whatever_a_key_is_called_it_is_one_key() {
+    wardroom_tests::needed!("nats-server");
     let broker = Broker::nats().await.unwrap();
     let hosts = three(&broker, |_| {});
     let mut clients = clients(&hosts).await;
@@ -142,6 +145,7 @@ async fn whatever_a_key_is_called_it_is_one_key() {
 
 #[tokio::test]
 async fn hosts_of_another_prefix_have_a_bucket_of_their_own() {
+    wardroom_tests::needed!("nats-server");
     let broker = Broker::nats().await.unwrap();
     let mut clients = Vec::new();
     for prefix in ["", "blue:", "blue/", "a.b_"] {
@@ -166,6 +170,7 @@ async fn hosts_of_another_prefix_have_a_bucket_of_their_own() {
 
 #[tokio::test]
 async fn what_others_write_there_is_unavailable_and_the_rest_is_not() {
+    wardroom_tests::needed!("nats-server");
     let broker = Broker::nats().await.unwrap();
     let hosts = three(&broker, |_| {});
     let mut clients = clients(&hosts).await;
@@ -226,6 +231,7 @@ async fn what_others_write_there_is_unavailable_and_the_rest_is_not() {
 
 #[tokio::test]
 async fn what_is_over_or_gone_leaves_the_bucket() {
+    wardroom_tests::needed!("nats-server");
     let broker = Broker::nats().await.unwrap();
     let hosts = three(&broker, |_| {});
     let mut clients = clients(&hosts).await;

@@ -1,5 +1,6 @@
 //! What plugins keep, through sockets: with rooms that end, plugins that are swapped, hosts that end and hosts that are
-//! killed. What one operation does is in the transcripts, and that memory and file do the same beside the code.
+//! killed. What one operation does is in the transcripts, and that memory, file and Redis do the same beside
+//! the code.
 
 use crate::program::wardroom;
 use serde_json::{Value, json};
@@ -12,7 +13,8 @@ use wardroom::metrics::Metrics;
 use wardroom::plugin::{Engine, load};
 use wardroom::{Config, Limits};
 use wardroom_tests::binary::{Invocation, Program};
-use wardroom_tests::{Client, Plugin, TestServer};
+use wardroom_tests::needed::is_there;
+use wardroom_tests::{Broker, Client, Plugin, TestServer};
 
 fn puppet(version: &str) -> Plugin {
     Plugin::puppet(&json!({
@@ -20,12 +22,30 @@ fn puppet(version: &str) -> Plugin {
     }))
 }
 
-/// With memory, and with a file in this folder.
-fn stores(folder: &Path) -> [StateStore; 2] {
-    [
-        StateStore::Memory,
-        StateStore::File(folder.join("state.redb")),
-    ]
+/// In memory, in a file in this folder, and at a broker if there is one.
+fn stores(folder: &Path, broker: Option<&Broker>) -> Vec<StateStore> {
+    let file = StateStore::File(folder.join("state.redb"));
+    let shared = broker.map(|_| StateStore::Cluster);
+    let mut stores = vec![StateStore::Memory, file];
+    stores.extend(shared);
+    stores
+}
+
+async fn broker() -> Option<Broker> {
+    if !is_there("redis-server") {
+        return None;
+    }
+    Some(Broker::redis().await.unwrap())
+}
+
+fn start_at(store: &StateStore, broker: Option<&Broker>) -> TestServer {
+    TestServer::start(&[puppet("1")], |config: &mut Config| {
+        config.state = store.clone();
+        if let Some(broker) = broker {
+            config.set("cluster.url", &broker.url()).unwrap();
+        }
+    })
+    .unwrap()
 }
 
 fn start(store: &StateStore) -> TestServer {
@@ -40,10 +60,11 @@ async fn run(client: &mut Client, script: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_restart_forgets_memory_and_keeps_a_file() {
+async fn a_restart_forgets_memory_and_nothing_else() {
     let folder = TempDir::new().unwrap();
-    for store in stores(folder.path()) {
-        let server = start(&store);
+    let broker = broker().await;
+    for store in stores(folder.path(), broker.as_ref()) {
+        let server = start_at(&store, broker.as_ref());
         let mut client = server.connect("before").await.unwrap();
         let lent = json!(["state-set", { "room": "/r" }, "lent", 4, 3_600_000]);
         let set = json!([
@@ -55,7 +76,7 @@ async fn a_restart_forgets_memory_and_keeps_a_file() {
         ]);
         assert_eq!(run(&mut client, set).await, json!(["ok", 1, 2, 3, 4]));
         drop(server);
-        let server = start(&store);
+        let server = start_at(&store, broker.as_ref());
         let mut client = server.connect("after").await.unwrap();
         let get = json!([
             ["state-get", "tenant", "k"],
@@ -66,7 +87,7 @@ async fn a_restart_forgets_memory_and_keeps_a_file() {
         ]);
         let kept = match store {
             StateStore::Memory => json!([null, null, null, null, 1]),
-            StateStore::File(_) => json!([[1, 1], [2, 2], null, [4, 4], 5]),
+            _ => json!([[1, 1], [2, 2], null, [4, 4], 5]),
         };
         assert_eq!(run(&mut client, get).await, kept);
     }
@@ -125,8 +146,9 @@ async fn a_swap_leaves_all_of_it() {
 #[tokio::test]
 async fn a_rooms_state_goes_with_its_last_member() {
     let folder = TempDir::new().unwrap();
-    for store in stores(folder.path()) {
-        let server = start(&store);
+    let broker = broker().await;
+    for store in stores(folder.path(), broker.as_ref()) {
+        let server = start_at(&store, broker.as_ref());
         let mut watch = server.connect("watch").await.unwrap();
         let in_r = || json!({ "room": "/r" });
         let get = || json!([["state-get", in_r(), "k"], ["state-keys", in_r(), ""]]);
@@ -211,7 +233,7 @@ async fn a_list_counts_for_how_long_it_is() {
 async fn a_poll_counts_every_vote() {
     const VOTERS: i64 = 8;
     let folder = TempDir::new().unwrap();
-    let [_, store] = stores(folder.path());
+    let store = StateStore::File(folder.path().join("state.redb"));
     let server =
         TestServer::start(&[Plugin::built("poll")], |config| config.state = store).unwrap();
     let mut watch = server.connect("watch").await.unwrap();

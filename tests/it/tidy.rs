@@ -88,7 +88,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cluster", &["config"]),
     ("metrics", &["config", "cluster"]),
     ("hub", &["protocol", "cluster", "config", "rate"]),
-    ("state", &["config"]),
+    ("state", &["config", "cluster"]),
     (
         "plugin",
         &["hub", "state", "protocol", "config", "metrics", "rate"],
@@ -181,6 +181,23 @@ fn dependencies_stay_where_they_belong() {
                     file.display()
                 ));
             }
+        }
+        // The bus speaks with it on one server and on a cluster of them, and so does the state that hosts share.
+        let is_of_redis = [
+            "host/src/cluster/redis.rs",
+            "host/src/cluster/redis_server.rs",
+            "host/src/cluster/sharded",
+            "host/src/state/shared/redis",
+        ];
+        if !is_of_redis.iter().any(|owner| file.starts_with(owner))
+            && ["use redis::", "= redis::"]
+                .iter()
+                .any(|way| code.contains(way))
+        {
+            problems.push(format!(
+                "{}: only {is_of_redis:?} know redis",
+                file.display()
+            ));
         }
         if module != "cli" && module != "main" && mentions(&code, "anyhow") {
             problems.push(format!("{}: anyhow is for cli and main", file.display()));

@@ -39,6 +39,15 @@ impl Invocation {
         self
     }
 
+    /// The same, run by another program with these arguments of its own.
+    #[must_use]
+    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let run = std::mem::replace(&mut self.program, program.to_owned());
+        let own = arguments.iter().map(|text| (*text).to_owned());
+        self.arguments.splice(..0, own.chain([run]));
+        self
+    }
+
     /// The same in another folder.
     #[must_use]
     pub fn within(mut self, folder: &Path) -> Self {

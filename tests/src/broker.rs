@@ -1,5 +1,10 @@
 //! A real broker on a free port, which a test can kill, stop and start again; and a client that speaks with it by hand.
 
+mod cluster;
+mod line;
+
+pub use cluster::RedisCluster;
+
 use crate::WAIT;
 use anyhow::{Context as _, bail, ensure};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -11,6 +16,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+pub use line::Line;
 
 /// A running broker, which knows nothing at its start; a NATS with JetStream knows its buckets when it is started again.
 /// Dropping it kills it.
@@ -217,13 +224,17 @@ impl Broker {
         Ok(())
     }
 
-    /// Takes the buckets from a NATS that was killed.
+    /// Takes from one that was killed what it would know at its next start.
     ///
     /// # Errors
-    /// When there were none.
+    /// When it runs.
     pub fn forget(&self) -> anyhow::Result<()> {
         ensure!(self.process.is_none(), "it is still running");
-        Ok(std::fs::remove_dir_all(self.folder.path().join(STORAGE))?)
+        let storage = self.folder.path().join(STORAGE);
+        if storage.exists() {
+            std::fs::remove_dir_all(storage)?;
+        }
+        Ok(())
     }
 
     /// Stops it where it is: its sockets stay, and it answers nobody.
@@ -297,6 +308,21 @@ impl Broker {
             stream,
             heard: String::new(),
         })
+    }
+
+    /// Has a Redis do what wardroom did not ask for.
+    ///
+    /// # Errors
+    /// When it does not do it.
+    pub async fn redis_command(&self, words: &[&[u8]]) -> anyhow::Result<()> {
+        ensure!(self.kind == Kind::Redis, "only Redis has such commands");
+        let mut request = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words {
+            request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            request.extend_from_slice(word);
+            request.extend_from_slice(b"\r\n");
+        }
+        self.talk(&request).await
     }
 
     /// Sends requests and waits for the answer to a last one of its own.

@@ -21,13 +21,14 @@ pub mod client;
 pub mod guests;
 pub mod http;
 pub mod log;
+pub mod needed;
 pub mod plugin;
 pub mod server;
 pub mod token;
 pub mod transcript;
 pub mod web;
 
-pub use broker::Broker;
+pub use broker::{Broker, RedisCluster};
 pub use client::{Client, Close, Frame, Refusal};
 pub use plugin::Plugin;
 pub use server::TestServer;

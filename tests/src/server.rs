@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
+use wardroom::config::TenantName;
+use wardroom::hub::{Coverage, RoomName};
 use wardroom::{Config, Limit, cluster};
 
 /// A running host. Dropping it stops it and waits until it has ended.
@@ -179,20 +181,16 @@ impl TestServer {
     /// # Errors
     /// When it was reached more often, or is not in time.
     pub async fn reaches(&self, limit: Limit, times: u64) -> anyhow::Result<()> {
-        let deadline = Instant::now() + WAIT;
-        let mut looks = tokio::time::interval(Duration::from_millis(2));
-        loop {
-            let count = self.reached(limit);
-            if count == times {
-                return Ok(());
-            }
-            anyhow::ensure!(
-                count < times && Instant::now() < deadline,
-                "{} was reached {count} times, not {times}",
-                limit.key()
-            );
-            looks.tick().await;
-        }
+        reach(std::slice::from_ref(self), limit, times).await
+    }
+
+    /// Asks all hosts that are one server with it for next to nothing. What it had told them before they have heard when
+    /// they have answered. `None` before it is set up.
+    pub async fn ask_all(&self) -> Option<Coverage> {
+        let mount = self.host.get()?.tenant(&TenantName::default())?;
+        let nowhere = RoomName::new("/~nowhere")?;
+        let (_, coverage) = mount.tenant().hub.room_size_everywhere(&nowhere).await;
+        Some(coverage)
     }
 
     /// Stops the host and waits until it has ended.
@@ -214,6 +212,27 @@ impl TestServer {
             Some(failure) => anyhow::bail!("the host ended with: {failure}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Waits until hosts together have reached a limit so often.
+///
+/// # Errors
+/// When they have reached it more often, or do not in time.
+pub async fn reach(hosts: &[TestServer], limit: Limit, times: u64) -> anyhow::Result<()> {
+    let deadline = Instant::now() + WAIT;
+    let mut looks = tokio::time::interval(Duration::from_millis(2));
+    loop {
+        let count: u64 = hosts.iter().map(|host| host.reached(limit)).sum();
+        if count == times {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            count < times && Instant::now() < deadline,
+            "{} was reached {count} times, not {times}",
+            limit.key()
+        );
+        looks.tick().await;
     }
 }
 

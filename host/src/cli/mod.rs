@@ -64,6 +64,14 @@ struct Configured {
     /// Address for those who operate the host; off unless given [env: WARDROOM_ADMIN]
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
+    /// Name of this host among those of the cluster [env: WARDROOM_NODE] [default: wardroom]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Broker through which hosts are one server: redis://HOST:PORT or nats://HOST:PORT [env: WARDROOM_CLUSTER_URL]
+    ///
+    /// Whoever lists the processes of this machine sees it: a password belongs into the file or the environment.
+    #[arg(long, value_name = "URL")]
+    cluster: Option<String>,
     #[command(flatten)]
     listen: Listen,
 }
@@ -82,6 +90,8 @@ impl Configured {
             listen: self.listen.listen,
             admin: self.admin,
             plugins: self.plugins,
+            node: self.node,
+            cluster: self.cluster,
         };
         sources(self.config, flags)
     }

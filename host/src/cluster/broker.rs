@@ -3,6 +3,8 @@
 //!
 //! One task (`run`) owns the connection. Everybody else only writes down what is to be done, and wakes it.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +59,26 @@ impl BrokerBus {
     }
 }
 
+/// Of one among several that a bus is made of.
+impl BrokerBus {
+    /// Begins to receive channels that another has had. Until they are proven to arrive it is not ready.
+    pub(super) fn adopt(&self, channels: &[Arc<str>]) {
+        self.shared.adopt(channels);
+    }
+
+    /// Ends receiving a channel, which another has from now on.
+    pub(super) fn forget(&self, channel: &str) {
+        self.shared.forget(channel);
+    }
+
+    /// Ends, and drops what waits. Returns how it was doing in the end.
+    pub(super) fn retire(&self) -> Status {
+        self.stopping.cancel();
+        self.shared.end();
+        self.shared.status()
+    }
+}
+
 impl Bus for BrokerBus {
     fn attach(&self, receiver: Arc<dyn Receive>) {
         self.shared.attach(receiver);
@@ -78,6 +100,11 @@ impl Bus for BrokerBus {
         self.shared.unsubscribe(channel);
     }
 
+    fn flush(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        // Nobody is there to tell when the connection ends before that.
+        Box::pin(self.shared.flush().map(drop))
+    }
+
     fn payload_bytes_max(&self) -> usize {
         self.shared.payload_bytes_max()
     }
@@ -92,8 +119,7 @@ async fn run(shared: Arc<Shared>, transport: impl Transport, prefix: String) {
     let mut backoff = Backoff::default();
     let mut told = None;
     loop {
-        let probes = format!("{prefix}ws:probe:{}", Uuid::new_v4().simple());
-        let inbox = Inbox::new(Arc::clone(&shared), probes.into());
+        let inbox = Inbox::new(Arc::clone(&shared), transport.probes(&prefix).into());
         let connecting = timeout(CONNECT_MAX, transport.connect(inbox.clone()));
         let error = match connecting.await {
             Ok(Ok(link)) => serve(&shared, link, &inbox).await,

@@ -4,7 +4,7 @@
 //! subscribing and unsubscribing of a channel cannot overtake each other, however fast they come, and after a
 //! reconnect the whole list is what differs.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use super::Subscription;
 
 /// A channel is kept for so long after nobody needs it: a room whose last member leaves is often joined again.
 const LINGER: Duration = Duration::from_secs(1);
+/// What the broker does not send is asked for again after this time.
+const RETRY: Duration = Duration::from_millis(250);
 
 /// The channels of one host.
 #[derive(Debug, Default)]
@@ -28,6 +30,9 @@ pub(super) struct Channels {
     released: VecDeque<(Instant, Arc<str>)>,
     /// Those that wait for a probe, with its number.
     unproven: VecDeque<(u64, Arc<str>)>,
+    /// Those that are needed and that the broker does not send, although it is there, and when to ask for them again.
+    interrupted: HashSet<Arc<str>>,
+    retry: Option<Instant>,
     /// How many of those that changed have to be subscribed again since the broker was lost.
     lost: usize,
 }
@@ -88,6 +93,48 @@ impl Channels {
         subscription
     }
 
+    /// These are needed that another broker had: they count as lost until they are proven here.
+    pub(super) fn adopt(&mut self, names: &[Arc<str>]) {
+        for name in names {
+            let _ = self.want(name);
+        }
+        self.lost = self.changed.len();
+    }
+
+    /// Another broker has the channel from now on: it is not kept.
+    pub(super) fn forget(&mut self, name: &str, now: Instant) {
+        self.interrupted.remove(name);
+        let Some((name, _)) = self.all.get_key_value(name) else {
+            return;
+        };
+        let name = Arc::clone(name);
+        if let Some(channel) = self.all.get_mut(&name) {
+            channel.kept = Some(now);
+            channel.change(&mut self.changed, name);
+        }
+    }
+
+    /// The broker does not send the channel, or not any more, although nobody told it so. Says whether it was to.
+    pub(super) fn interrupt(&mut self, name: &str, now: Instant) -> bool {
+        let Some((name, _)) = self.all.get_key_value(name) else {
+            return false;
+        };
+        let name = Arc::clone(name);
+        let Some(channel) = self.all.get_mut(&name) else {
+            return false;
+        };
+        if channel.standing == Standing::Untold {
+            return false;
+        }
+        channel.standing = Standing::Untold;
+        if channel.kept.is_some() {
+            return false;
+        }
+        self.interrupted.insert(name);
+        self.retry.get_or_insert(now + RETRY);
+        true
+    }
+
     /// Nobody needs the channel any more.
     pub(super) fn release(&mut self, name: &str, now: Instant) {
         let Some((name, _)) = self.all.get_key_value(name) else {
@@ -103,7 +150,8 @@ impl Channels {
 
     /// When there may be something to tell although nobody has changed anything.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.released.front().map(|(kept, _)| *kept)
+        let kept = self.released.front().map(|(kept, _)| *kept);
+        kept.into_iter().chain(self.retry).min()
     }
 
     /// Whether there is something to tell.
@@ -114,6 +162,7 @@ impl Channels {
     /// What is to be told now, of so many channels at most. What is subscribed is proven by the probe of this number.
     pub(super) fn take(&mut self, now: Instant, channels_max: usize, probe: u64) -> Changes {
         self.end_released(now);
+        self.retry_interrupted(now);
         let mut changes = Changes::default();
         for _ in 0..channels_max {
             let Some(name) = self.changed.pop_front() else {
@@ -154,9 +203,22 @@ impl Channels {
         }
     }
 
+    fn retry_interrupted(&mut self, now: Instant) {
+        if self.retry.is_none_or(|retry| retry > now) {
+            return;
+        }
+        self.retry = None;
+        for name in self.interrupted.drain() {
+            if let Some(channel) = self.all.get_mut(&name) {
+                channel.change(&mut self.changed, name);
+            }
+        }
+        self.lost = self.changed.len();
+    }
+
     /// Whether the broker was told of all channels that were lost.
     pub(super) fn is_restored(&self) -> bool {
-        self.lost == 0
+        self.lost == 0 && self.interrupted.is_empty()
     }
 
     /// The probe of this number has come back. Returns those who waited for that, to be told without a lock.
@@ -179,6 +241,8 @@ impl Channels {
         self.unproven.clear();
         self.all.retain(|_, channel| channel.kept.is_none());
         self.released.clear();
+        self.interrupted.clear();
+        self.retry = None;
         self.changed.clear();
         for (name, channel) in &mut self.all {
             channel.standing = Standing::Untold;

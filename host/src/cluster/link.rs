@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::shared::Shared;
 
@@ -13,6 +14,11 @@ use super::shared::Shared;
 pub(super) trait Transport: Send + Sync + 'static {
     /// A connection.
     type Link: Link;
+
+    /// The name of a channel for the probes of a connection, which no other has.
+    fn probes(&self, prefix: &str) -> String {
+        format!("{prefix}ws:probe:{}", Uuid::new_v4().simple())
+    }
 
     /// Connects, once. What arrives on the connection, and its end, goes to the inbox. It need not mind the time.
     fn connect(&self, inbox: Inbox) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
@@ -85,7 +91,13 @@ impl Inbox {
         }
     }
 
-    /// Payloads were lost on their way here.
+    /// The channel does not arrive, or not any more, although nobody asked for that. It will be asked for again. Says
+    /// whether it was to arrive.
+    pub(super) fn interrupted(&self, channel: &str) -> bool {
+        !self.end.is_over.is_cancelled() && self.shared.interrupted(channel)
+    }
+
+    /// Payloads were lost on their way, out or in.
     pub(super) fn missed(&self, payloads: u64) {
         self.shared.dropped(payloads);
     }

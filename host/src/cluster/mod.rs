@@ -5,7 +5,8 @@
 //! waits.
 //!
 //! A transport says in one file how its broker is spoken to (`link` says what it has to do); connecting, subscribing
-//! again, queueing and proving are the same for all (`broker`). Only `redis` and `nats` know their libraries.
+//! again, queueing and proving are the same for all (`broker`). A cluster of Redis is several brokers (`sharded`). Only
+//! `redis`, `sharded` and `nats` know their libraries.
 
 mod backoff;
 mod broker;
@@ -17,6 +18,8 @@ mod nats_server;
 mod outgoing;
 mod pulse;
 mod redis;
+mod redis_server;
+mod sharded;
 mod shared;
 mod status;
 
@@ -34,6 +37,8 @@ pub use local::LocalBus;
 use nats::Nats;
 pub(crate) use nats_server::NatsServer;
 use outgoing::Outgoing;
+pub(crate) use redis_server::RedisServer;
+use sharded::ShardedBus;
 pub use status::{Full, Status};
 
 /// One host's end of the bus: publish and subscribe.
@@ -45,7 +50,8 @@ pub trait Bus: Send + Sync + 'static {
     fn attach(&self, receiver: Arc<dyn Receive>);
 
     /// Sends to all hosts that subscribed to the channel; whether this one is among them is the bus's choice, as a
-    /// host knows its own by their node's name. At most once: what cannot be delivered is dropped and counted.
+    /// host knows its own by their node's name. At most once: what cannot be delivered is dropped and counted. What one
+    /// host publishes arrives in that order, whatever the channels.
     fn publish(&self, channel: &str, payload: &dyn Payload);
 
     /// Begins to receive a channel.
@@ -53,6 +59,12 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Ends receiving it, now or a moment later.
     fn unsubscribe(&self, channel: &str);
+
+    /// Completes when the others have been sent all that was published until now, or when that cannot be had. It may
+    /// take as long as a broker does not answer.
+    fn flush(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
 
     /// Bytes of the largest payload that it carries, as far as it knows.
     fn payload_bytes_max(&self) -> usize {
@@ -89,6 +101,10 @@ pub fn open(config: &Config) -> Arc<dyn Bus> {
     let prefix = config.cluster_prefix.as_str();
     match url.broker() {
         Broker::Redis => Arc::new(BrokerBus::new(Redis::new(url), name, prefix, outgoing)),
+        Broker::RedisCluster => {
+            let outgoing_max = (limits.bus_messages_max, limits.bus_bytes_max);
+            Arc::new(ShardedBus::new(url, prefix, outgoing_max))
+        }
         Broker::Nats => Arc::new(BrokerBus::new(
             Nats::new(url, prefix),
             name,

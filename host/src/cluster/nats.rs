@@ -1,16 +1,20 @@
 //! NATS: core publish and subscribe, without JetStream.
 
+mod order;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use async_nats::{Client, Event, Subscriber};
-use futures_util::StreamExt;
-use tokio::task::{AbortHandle, JoinSet};
+use async_nats::{Client, Event};
+use futures_util::stream::AbortHandle;
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::link::{Batch, Inbox, Link, LinkError, Transport};
 use super::nats_server::NatsServer;
 use crate::config::BrokerUrl;
+use order::{Numbers, Taker, Takers, taker};
 
 /// Payloads of one channel that have arrived and wait for their turn.
 const WAITING_MAX: usize = 4096;
@@ -24,11 +28,12 @@ pub(super) struct Nats {
 pub(super) struct NatsLink {
     client: Client,
     prefix: String,
-    inbox: Inbox,
-    /// By channel: who takes what arrives there.
+    numbers: Numbers,
+    /// By channel: ends who takes what arrives there.
     takers: HashMap<Arc<str>, AbortHandle>,
+    more: mpsc::Sender<Taker>,
     /// All of them, which end with this.
-    tasks: JoinSet<()>,
+    _taking: AbortOnDropHandle<()>,
 }
 
 impl Nats {
@@ -58,12 +63,16 @@ impl Transport for Nats {
         let connecting = self
             .server
             .connect(WAITING_MAX, move |event| take(&told, event));
+        let client = connecting.await.map_err(|error| LinkError::new(&error))?;
+        let (more, takers) = mpsc::channel(1);
+        let taking = tokio::spawn(Takers::default().run(takers, inbox));
         Ok(NatsLink {
-            client: connecting.await.map_err(|error| LinkError::new(&error))?,
+            client,
             prefix: self.prefix.clone(),
-            inbox,
+            numbers: Numbers::new(),
             takers: HashMap::new(),
-            tasks: JoinSet::new(),
+            more,
+            _taking: AbortOnDropHandle::new(taking),
         })
     }
 }
@@ -76,8 +85,6 @@ impl NatsLink {
 
 impl Link for NatsLink {
     async fn send(&mut self, batch: Batch) -> Result<(), LinkError> {
-        // Of those that were ended before.
-        while self.tasks.try_join_next().is_some() {}
         for channel in batch.unsubscribe {
             if let Some(taker) = self.takers.remove(&channel) {
                 // It takes its subscription along.
@@ -87,11 +94,14 @@ impl Link for NatsLink {
         for channel in batch.subscribe {
             let subscribing = self.client.subscribe(self.subject(&channel));
             let subscriber = subscribing.await.map_err(|error| LinkError::new(&error))?;
-            let taking = take_all(subscriber, Arc::clone(&channel), self.inbox.clone());
-            self.takers.insert(channel, self.tasks.spawn(taking));
+            let (taker, end) = taker(Arc::clone(&channel), subscriber);
+            self.takers.insert(channel, end);
+            let taken = self.more.send(taker).await;
+            taken.map_err(|_| LinkError::new("nobody takes what arrives"))?;
         }
         for (channel, payload) in batch.publish {
-            let publishing = self.client.publish(self.subject(&channel), payload);
+            let (subject, number) = (self.subject(&channel), self.numbers.next());
+            let publishing = self.client.publish_with_reply(subject, number, payload);
             publishing.await.map_err(|error| LinkError::new(&error))?;
         }
         self.client
@@ -102,12 +112,6 @@ impl Link for NatsLink {
 
     fn payload_bytes_max(&self) -> usize {
         self.client.server_info().max_payload
-    }
-}
-
-async fn take_all(mut subscriber: Subscriber, channel: Arc<str>, inbox: Inbox) {
-    while let Some(message) = subscriber.next().await {
-        inbox.message(&channel, &message.payload);
     }
 }
 

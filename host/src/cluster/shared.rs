@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::channels::Channels;
@@ -50,9 +50,17 @@ struct State {
     restoring: Option<u64>,
     /// How many published messages the broker was given and has not taken yet.
     sending: u64,
+    flushes: Vec<Flush>,
     was_ready: bool,
     /// But for what is counted beside it.
     status: Status,
+}
+
+/// Somebody waits until all that was published before has gone.
+struct Flush {
+    /// The probe that proves it, once the last of that is with the broker.
+    probe: Option<u64>,
+    done: oneshot::Sender<()>,
 }
 
 impl Shared {
@@ -67,6 +75,7 @@ impl Shared {
                 pulse: Pulse::new(now),
                 restoring: None,
                 sending: 0,
+                flushes: Vec::new(),
                 was_ready: false,
                 status: Status::unready(now.into_std()),
             }),
@@ -118,11 +127,38 @@ impl Shared {
         subscription
     }
 
+    /// These channels were another broker's.
+    pub(super) fn adopt(&self, channels: &[Arc<str>]) {
+        let mut state = self.state.lock();
+        state.channels.adopt(channels);
+        state.interrupt(Instant::now());
+        drop(state);
+        self.work.notify_one();
+    }
+
+    /// This channel is another broker's.
+    pub(super) fn forget(&self, channel: &str) {
+        let now = Instant::now();
+        self.state.lock().channels.forget(channel, now);
+        self.work.notify_one();
+    }
+
     pub(super) fn unsubscribe(&self, channel: &str) {
         let now = Instant::now();
         self.state.lock().channels.release(channel, now);
         // Its end may come before anything else does.
         self.work.notify_one();
+    }
+
+    /// Completes when the broker has proven to have all that was published until now, or is lost.
+    pub(super) fn flush(&self) -> oneshot::Receiver<()> {
+        let (done, flushed) = oneshot::channel();
+        let mut state = self.state.lock();
+        if self.is_linked.load(Ordering::Relaxed) {
+            state.flushes.push(Flush { probe: None, done });
+            self.work.notify_one();
+        }
+        flushed
     }
 
     pub(super) fn payload_bytes_max(&self) -> usize {
@@ -156,6 +192,21 @@ impl Shared {
         }
     }
 
+    /// The broker does not send a channel. Says whether it was to.
+    pub(super) fn interrupted(&self, channel: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let is_missed = state.channels.interrupt(channel, now);
+        if is_missed {
+            state.interrupt(now);
+        }
+        drop(state);
+        if is_missed {
+            self.work.notify_one();
+        }
+        is_missed
+    }
+
     /// A probe came back.
     pub(super) fn proven(&self, payload: &[u8]) {
         let number = std::str::from_utf8(payload).ok();
@@ -168,12 +219,17 @@ impl Shared {
             return;
         };
         state.status.round_trip = Some(round_trip);
-        let waiting = state.channels.prove(number);
+        state.status.proven = now.into_std();
+        let mut waiting = state.channels.prove(number);
+        let flushes = &mut state.flushes;
+        let flushed =
+            flushes.extract_if(.., |flush| flush.probe.is_some_and(|last| last <= number));
+        waiting.extend(flushed.map(|flush| flush.done));
         let is_restored = state.restoring.is_some_and(|last| number >= last);
         let away = (is_restored && !state.status.is_ready).then(|| state.become_ready(now));
         drop(state);
         for waiting in waiting {
-            // A join that was given up waits no longer.
+            // Who has given up waits no longer.
             let _ = waiting.send(());
         }
         if let Some(away) = away {
@@ -207,6 +263,7 @@ impl Shared {
         self.is_linked.store(false, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.channels.lose();
+        state.flushes.clear();
         let lost = state.outgoing.clear() as u64 + std::mem::take(&mut state.sending);
         let was_ready = state.become_unready(Instant::now());
         drop(state);
@@ -224,6 +281,7 @@ impl Shared {
             pulse,
             restoring,
             sending,
+            flushes,
             ..
         } = &mut *state;
         let changes = channels.take(now, BATCH_CHANNELS, pulse.next());
@@ -233,7 +291,17 @@ impl Shared {
             publish: outgoing.take(BATCH_MESSAGES, BATCH_BYTES),
         };
         *sending = batch.publish.len() as u64;
-        if !batch.subscribe.is_empty() || pulse.due() <= now {
+        // Behind the last that they wait for.
+        let mut is_flushing = false;
+        if outgoing.is_empty() {
+            for flush in flushes.iter_mut().filter(|flush| flush.probe.is_none()) {
+                flush.probe = Some(pulse.next());
+                is_flushing = true;
+            }
+        }
+        let is_to_prove = restoring.is_none() && channels.is_restored();
+        let is_due = is_flushing || is_to_prove || pulse.due() <= now;
+        if !batch.subscribe.is_empty() || is_due {
             let probe = Bytes::from(pulse.next().to_string());
             batch.publish.push((probes.to_string(), probe));
             if channels.is_restored() {
@@ -269,6 +337,12 @@ impl Shared {
 }
 
 impl State {
+    /// Channels are missed on a connection that there is.
+    fn interrupt(&mut self, now: Instant) {
+        self.restoring = None;
+        self.become_unready(now);
+    }
+
     /// Returns for how long it was not.
     fn become_ready(&mut self, now: Instant) -> Duration {
         let status = &mut self.status;

@@ -1,5 +1,6 @@
 //! How a bus is doing.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// How a bus is doing, as of now.
@@ -16,6 +17,8 @@ pub struct Status {
     pub is_ready: bool,
     /// Since when that is so.
     pub since: Instant,
+    /// Until when it is known to have brought all that there was: what has not arrived by then was not sent, or is lost.
+    pub proven: Instant,
     /// How often it became ready again.
     pub reconnects: u64,
     /// Payloads that were sent.
@@ -26,7 +29,7 @@ pub struct Status {
     pub dropped: u64,
     /// How often there was no room for a payload.
     pub full: Full,
-    /// How long the last probe took, to the broker and back.
+    /// How long the last probe took, to the broker and back; `None` when nothing lies in between.
     pub round_trip: Option<Duration>,
 }
 
@@ -43,9 +46,11 @@ impl Status {
     /// Of a bus that works without anything that could fail.
     #[must_use]
     pub fn always_ready() -> Self {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         Self {
             is_ready: true,
-            ..Self::unready(Instant::now())
+            proven: Instant::now(),
+            ..Self::unready(*START)
         }
     }
 
@@ -53,6 +58,7 @@ impl Status {
         Self {
             is_ready: false,
             since,
+            proven: since,
             reconnects: 0,
             published: 0,
             received: 0,

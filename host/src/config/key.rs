@@ -49,6 +49,10 @@ macro_rules! keys {
             /// The value that a configuration has for it.
             #[must_use]
             pub fn get(self, config: &Config) -> Value {
+                if self == Self::State {
+                    // What it comes to is to be seen, and to be compared.
+                    return Keeping::show(&config.state_store());
+                }
                 // A field without a key does not compile.
                 // Which program compiles and who looks up names is not said in a file; plugins and tenants have keys
                 // of their own.
@@ -178,7 +182,7 @@ impl Key {
             Self::Cache => config.cache.as_mut(),
             Self::State => match &mut config.state {
                 StateStore::File(file) => Some(file),
-                StateStore::Memory => None,
+                StateStore::Automatic | StateStore::Memory | StateStore::Cluster => None,
             },
             Self::TlsCertificate => config.tls_certificate.as_mut(),
             Self::TlsKey => config.tls_key.as_mut(),

@@ -170,10 +170,10 @@ limits! {
     /// connections whose clients do not read are closed with 3008, those first for which most waits.
     OutboxesBytesMax outboxes_bytes_max: usize as Bytes = 256 * MIB, at least 1;
 
-    /// Bytes waiting to be sent to other hosts. What a broadcast would add to them is dropped: members here have got it.
+    /// Bytes waiting to be sent to other hosts, by each master of a cluster of Redis. What a broadcast would add to them is dropped: members here have got it.
     BusBytesMax bus_bytes_max: usize as Bytes = 8 * MIB, at least 1;
 
-    /// Broadcasts waiting to be sent to other hosts. One more is dropped: members here have got it.
+    /// Broadcasts waiting to be sent to other hosts, by each master of a cluster of Redis. One more is dropped: members here have got it.
     BusMessagesMax bus_messages_max: usize as Count = 10_000, at least 1;
 
     /// How long a closing connection may take to read what is left for it; then the socket is dropped.

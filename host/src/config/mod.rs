@@ -91,7 +91,7 @@ pub struct Config {
     /// The folder for compiled code, so that a restart compiles nothing; it is made when it is not there, and must be
     /// this user's alone. `None` keeps none.
     pub cache: Option<PathBuf>,
-    /// Where what plugins keep is kept.
+    /// Where what plugins keep is kept; [`Self::state_store`] says what [`StateStore::Automatic`] comes to.
     pub state: StateStore,
     /// The program that compiles plugins in a process of its own, which can be killed: the `wardroom` binary of this
     /// version. `None` compiles in this process, where neither time nor memory of a compilation is limited. No file
@@ -126,8 +126,12 @@ pub struct Config {
 /// Where what plugins keep is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateStore {
+    /// At the broker through which hosts are one server; of a host alone in memory.
+    Automatic,
     /// In memory: a host that ends forgets it.
     Memory,
+    /// At the broker, for all its hosts: each of them sees what the others keep.
+    Cluster,
     /// In this file, which is made when it is not there; its folder must be. No other host may use it meanwhile.
     File(PathBuf),
 }
@@ -146,7 +150,7 @@ impl Default for Config {
             tls_key: None,
             plugins: PathBuf::from("plugins"),
             cache: None,
-            state: StateStore::Memory,
+            state: StateStore::Automatic,
             compiler: None,
             resolver: None,
             watch: true,
@@ -223,6 +227,40 @@ impl Config {
         key.of(tenant)
     }
 
+    /// Where state is kept: never [`StateStore::Automatic`].
+    ///
+    /// ```
+    /// use wardroom::config::{Config, StateStore};
+    ///
+    /// let mut config = Config::default();
+    /// assert_eq!(config.state_store(), StateStore::Memory);
+    /// config.set("cluster.url", "redis://127.0.0.1")?;
+    /// assert_eq!(config.state_store(), StateStore::Cluster);
+    /// # Ok::<(), wardroom::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn state_store(&self) -> StateStore {
+        match self.state {
+            StateStore::Automatic if self.may_keep_state() => StateStore::Cluster,
+            StateStore::Automatic => StateStore::Memory,
+            _ => self.state.clone(),
+        }
+    }
+
+    /// What is shown for it means the same when it is read: where there is no broker for it, memory is what nobody has
+    /// to say.
+    fn settle_state(&mut self) {
+        self.state = match self.state_store() {
+            StateStore::Memory if !self.may_keep_state() => StateStore::Automatic,
+            state => state,
+        };
+    }
+
+    /// Whether there is a broker for it.
+    fn may_keep_state(&self) -> bool {
+        self.cluster_url.is_some()
+    }
+
     /// Checks what the types cannot say.
     ///
     /// # Errors
@@ -251,6 +289,11 @@ impl Config {
             Key::Node,
             (1..=63).contains(&self.node.len()),
             "must have 1 to 63 bytes",
+        );
+        check(
+            Key::State,
+            self.state != StateStore::Cluster || self.may_keep_state(),
+            "can be \"cluster\" only with a broker to keep it: key cluster.url",
         );
         check(
             Key::ClusterPrefix,

@@ -63,6 +63,10 @@ pub struct Flags {
     pub admin: Option<SocketAddr>,
     /// `--plugins`.
     pub plugins: Option<PathBuf>,
+    /// `--node`.
+    pub node: Option<String>,
+    /// `--cluster`: the key `cluster.url`.
+    pub cluster: Option<String>,
 }
 
 impl Sources {
@@ -89,11 +93,12 @@ impl Sources {
         reading.check_default_tenant();
         reading.sort_faults();
         let Reading {
-            config,
+            mut config,
             origins,
             faults,
         } = reading;
         ConfigError::of(faults)?;
+        config.settle_state();
         if let Err(mut error) = config.validate() {
             for fault in &mut error.faults {
                 let key = fault.key.as_deref().unwrap_or_default();
@@ -140,6 +145,8 @@ impl Flags {
             listen,
             admin,
             plugins,
+            node,
+            cluster,
         } = self;
         if let Some(listen) = *listen {
             reading.config.listen = listen;
@@ -152,6 +159,14 @@ impl Flags {
         if let Some(plugins) = plugins {
             reading.config.plugins.clone_from(plugins);
             reading.flag(Key::Plugins, "--plugins");
+        }
+        for (key, name, given) in [
+            (Key::Node, "--node", node),
+            (Key::ClusterUrl, "--cluster", cluster),
+        ] {
+            if let Some(text) = given {
+                reading.take(key, Given::Text(text), Origin::Flag(name));
+            }
         }
     }
 }

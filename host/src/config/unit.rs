@@ -254,28 +254,34 @@ impl Unit<PathBuf> for FileName {
     }
 }
 
-/// Where state is kept: `"memory"`, or a file. One in the current folder that is called `memory` is `"./memory"`.
+/// Where state is kept: `"memory"`, `"cluster"`, or a file. One in the current folder that is called `memory` is
+/// `"./memory"`.
 pub(super) enum Keeping {}
 
 /// What stands for memory.
 const MEMORY: &str = "memory";
+/// What stands for the broker.
+const CLUSTER: &str = "cluster";
 
 impl Unit<StateStore> for Keeping {
     fn wanted() -> String {
-        format!("{MEMORY:?} or a file")
+        format!("{MEMORY:?}, {CLUSTER:?} or a file")
     }
 
     fn parse(given: Given<'_>) -> Option<StateStore> {
         match text(given)? {
             "" => None,
             MEMORY => Some(StateStore::Memory),
+            CLUSTER => Some(StateStore::Cluster),
             file => Some(StateStore::File(PathBuf::from(file))),
         }
     }
 
     fn show(value: &StateStore) -> Value {
         Value::Text(match value {
-            StateStore::Memory => MEMORY.to_owned(),
+            // Where nobody has said anything and there is no broker.
+            StateStore::Automatic | StateStore::Memory => MEMORY.to_owned(),
+            StateStore::Cluster => CLUSTER.to_owned(),
             StateStore::File(file) => file.display().to_string(),
         })
     }
@@ -306,8 +312,9 @@ impl Unit<BrokerUrl> for Link {
     const SHOWN: bool = false;
 
     fn wanted() -> String {
-        "the URL of a broker: redis://, rediss:// (TLS), nats:// or tls:// (NATS with TLS), if need be USER:PASSWORD@, a \
-         host, and a port unless it is the usual one, such as \"redis://127.0.0.1:6379\""
+        "the URL of a broker: redis://, redis-cluster://, rediss:// or rediss-cluster:// (TLS), nats:// or tls:// (NATS \
+         with TLS), if need be USER:PASSWORD@, a host (of a cluster also several, with commas), and a port unless it is \
+         the usual one, such as \"redis://127.0.0.1:6379\""
             .to_owned()
     }
 

@@ -1,9 +1,11 @@
 //! What takes all hosts: pushes to connections that may be anywhere, and questions about all of them.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::question::{Coverage, Question, all_connections, all_rooms};
+use super::question::{Coverage, Part, Question, RoomOf, all_connections, all_rooms};
 use super::remote::{Envelope, Malformed};
 use super::{ConnectionId, ConnectionInfo, Hub, Page, RoomName, deliver};
 use crate::protocol::Close;
@@ -89,6 +91,19 @@ impl Hub {
         )
     }
 
+    /// Which of these rooms have members on other hosts; `None` when it cannot be known that none has been left out: a
+    /// host has not answered, or there may be hosts that have not been heard of.
+    pub async fn occupied_elsewhere(&self, rooms: Vec<RoomName>) -> Option<BTreeSet<RoomName>> {
+        if !self.inner.exchange.has_heard_others().await {
+            return None;
+        }
+        let (parts, coverage) = self.ask(Question::Occupied { rooms }, never).await;
+        let parts: Vec<BTreeSet<RoomName>> = parts;
+        coverage
+            .is_complete()
+            .then(|| parts.into_iter().flatten().collect())
+    }
+
     /// Names and sizes of the rooms of all hosts that begin with `prefix`, sorted by name.
     pub async fn rooms_everywhere(
         &self,
@@ -96,13 +111,39 @@ impl Hub {
         after: Option<&str>,
         limit: u32,
     ) -> (Page<(RoomName, usize)>, Coverage) {
+        // From the first on, so that rooms of several hosts are counted once.
+        let (all, is_whole, coverage) = self.all_rooms_from(prefix, None).await;
+        let (mut rooms, coverage) = match after {
+            // There are too many to say all of them at once.
+            Some(after) if !is_whole => {
+                let (rest, _, coverage) = self.all_rooms_from(prefix, Some(after)).await;
+                (rest.entries, coverage)
+            }
+            _ => (all.entries, coverage),
+        };
+        rooms.retain(|(name, _)| after.is_none_or(|after| name.as_str() > after));
+        rooms.truncate(limit as usize);
+        let page = Page {
+            total: all.total,
+            entries: rooms,
+        };
+        (page, coverage)
+    }
+
+    /// Those behind that one, and whether no host has more than it could say.
+    async fn all_rooms_from(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> (Page<RoomOf>, bool, Coverage) {
         let question = Question::Rooms {
             prefix: prefix.into(),
             after: after.map(Into::into),
         };
-        let (parts, coverage) = self.ask(question, never).await;
+        let (parts, coverage) = self.ask::<Part<RoomOf>>(question, never).await;
+        let is_whole = parts.iter().all(Part::is_whole);
         let here = self.rooms(prefix, after, u32::MAX);
-        (all_rooms(here, parts, after, limit), coverage)
+        (all_rooms(here, parts), is_whole, coverage)
     }
 
     /// An open connection, wherever it is.

@@ -16,11 +16,14 @@ mod rooms;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use parking_lot::RwLock;
 
 pub use backlog::Backlog;
@@ -139,17 +142,28 @@ impl Hub {
     }
 
     /// From here on the connection can be queried, addressed and broadcast to, in the rooms that its connect
-    /// handlers joined, too.
-    pub fn open(&self, connection: &Arc<Connection>) {
+    /// handlers joined, too. What completes when broadcasts from other hosts reach these rooms is returned.
+    pub fn open(&self, connection: &Arc<Connection>) -> impl Future<Output = ()> + use<> {
         let mut membership = connection.membership.lock();
         membership.phase = Phase::Open;
         self.inner
             .connections
             .write()
             .insert(connection.id, Arc::clone(connection));
-        for room in &membership.joined {
-            // Whether there are too many was asked when it joined.
-            self.enter(room, connection, usize::MAX);
+        // Whether there are too many was asked when it joined.
+        let rooms = membership.joined.iter();
+        let subscriptions = rooms.filter_map(|room| self.enter(room, connection, usize::MAX));
+        let subscriptions: Vec<_> = subscriptions.collect();
+        async move {
+            let mut confirmed = pin!(async {
+                for subscription in subscriptions {
+                    subscription.confirmed().await;
+                }
+            });
+            if confirmed.as_mut().now_or_never().is_none() {
+                // Late is not lost, as with those that are joined later.
+                let _ = tokio::time::timeout(JOIN_WAIT_MAX, confirmed).await;
+            }
         }
     }
 

@@ -55,6 +55,8 @@ pub(super) enum Question<'a> {
     },
     /// Answered by a number.
     RoomSize { room: RoomName },
+    /// Answered by those that have members.
+    Occupied { rooms: Vec<RoomName> },
     /// Answered by a [`ConnectionInfo`] or nothing.
     Connection { id: ConnectionId },
     /// Answered by whether it is here.
@@ -86,6 +88,11 @@ pub(super) struct Part<T> {
 pub(super) type RoomOf = (RoomName, usize);
 
 impl<T> Part<T> {
+    /// Whether it is all that the host has.
+    pub(super) const fn is_whole(&self) -> bool {
+        !self.is_cut
+    }
+
     const EMPTY: Self = Self {
         total: 0,
         entries: Vec::new(),
@@ -117,6 +124,7 @@ impl Question<'_> {
         let answer = match self {
             Self::Connections { .. } | Self::Rooms { .. } => to_raw_value(&Part::<()>::EMPTY),
             Self::RoomSize { .. } => to_raw_value(&0),
+            Self::Occupied { .. } => to_raw_value::<[RoomName]>(&[]),
             Self::Connection { .. } => to_raw_value(&()),
             Self::Send { .. } | Self::Close { .. } => to_raw_value(&false),
         };
@@ -141,6 +149,10 @@ impl Hub {
                 to_raw_value(&Part::of(page, |(name, _)| name.as_str().len() + 16))
             }
             Question::RoomSize { room } => to_raw_value(&self.room_size(room.as_str())),
+            Question::Occupied { mut rooms } => {
+                rooms.retain(|room| self.room_size(room.as_str()) > 0);
+                to_raw_value(&rooms)
+            }
             Question::Connection { id } => to_raw_value(&self.connection_info(id)),
             Question::Send { id, push } => to_raw_value(&self.send_here(id, push)),
             Question::Close { id, code, reason } => {
@@ -206,36 +218,27 @@ pub(super) fn all_connections(
     Page { total, entries }
 }
 
-/// A page of the rooms of all hosts: sorted, each once, with the members that it has on all of them. The total counts
-/// once what this page shows to be the same room; of others it cannot be known.
-pub(super) fn all_rooms(
-    here: Page<RoomOf>,
-    parts: Vec<Part<RoomOf>>,
-    after: Option<&str>,
-    limit: u32,
-) -> Page<RoomOf> {
+/// The rooms of all hosts: sorted, each once, with the members that it has on all of them. The total counts each once
+/// as well, but for those that a host could not say: they may be the same.
+pub(super) fn all_rooms(here: Page<RoomOf>, parts: Vec<Part<RoomOf>>) -> Page<RoomOf> {
+    // Behind the last that a host could say, what others have of a room is not all of it.
     let cuts = parts.iter().filter(|part| part.is_cut);
     let end = cuts.filter_map(|part| Some(part.entries.last()?.0.clone()));
     let end = end.min();
-    let mut total = here.total;
     let mut rooms: BTreeMap<RoomName, usize> = here.entries.into_iter().collect();
+    let mut unsaid: usize = 0;
     for part in parts {
-        total += part.total;
+        unsaid = unsaid.saturating_add(part.total.saturating_sub(part.entries.len()));
         for (name, size) in part.entries {
-            if after.is_some_and(|after| name.as_str() <= after) {
-                continue;
-            }
             let known = rooms.entry(name).or_insert(0);
-            if *known > 0 {
-                total = total.saturating_sub(1);
-            }
-            *known += size;
+            *known = known.saturating_add(size);
         }
     }
+    let total = rooms.len().saturating_add(unsaid);
     let rooms = rooms.into_iter();
     let entries = rooms.filter(|(name, _)| end.as_ref().is_none_or(|end| name <= end));
     Page {
         total,
-        entries: entries.take(limit as usize).collect(),
+        entries: entries.collect(),
     }
 }

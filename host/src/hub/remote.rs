@@ -6,13 +6,13 @@ use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::exchange::Origin;
 use super::{ConnectionId, Inner};
 use crate::cluster::Payload;
-use crate::protocol::{PushFrame, is_event_name, normalise_path};
+use crate::protocol::{PushFrame, is_event_name, is_room_name};
 
 /// A broadcast to be published.
 pub(super) struct RoomMessage<'a> {
@@ -44,13 +44,18 @@ impl Payload for RoomMessage<'_> {
 pub(super) struct Envelope<'a> {
     event: String,
     path: String,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(default)]
     params: Option<serde_json::Map<String, serde_json::Value>>,
     exclude_id: Option<String>,
     node: Option<String>,
     run: Option<String>,
+}
+
+/// What is there, be it `null`, which is data like any other; serde would take that for nothing.
+fn present<'de, D: Deserializer<'de>>(value: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(value).map(Some)
 }
 
 /// Why a payload is nothing to deliver.
@@ -98,12 +103,14 @@ impl Inner {
 impl Envelope<'_> {
     /// As clients get it.
     pub(super) fn frame(self, bytes_max: usize) -> Result<Bytes, Malformed> {
-        let path = normalise_path(self.path).filter(|_| is_event_name(&self.event));
-        let path = path.ok_or(Malformed::NoNames)?;
+        // As its sender's members get it: a room's name need not begin with a slash.
+        if !is_room_name(&self.path) || !is_event_name(&self.event) {
+            return Err(Malformed::NoNames);
+        }
         let params = flatten(self.params.unwrap_or_default());
         let push = PushFrame {
             event: &self.event,
-            path: &path,
+            path: &self.path,
             params: &params,
             data: self.data.map(RawValue::get),
         };
@@ -131,4 +138,21 @@ fn flatten(params: serde_json::Map<String, serde_json::Value>) -> wardroom_route
         }
     }
     flat
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_arrives_as_it_was_sent() {
+        for push in [
+            r#"{"event":"e","path":"/p"}"#,
+            r#"{"event":"e","path":"/p","data":null}"#,
+            r#"{"event":"e","path":"/p","params":{"n":["1","2"]},"data":1.50}"#,
+        ] {
+            let envelope: Envelope<'_> = serde_json::from_str(push).unwrap();
+            assert_eq!(envelope.frame(100).unwrap(), push);
+        }
+    }
 }

@@ -38,7 +38,7 @@ fn room(name: &str) -> RoomName {
 
 fn open(hub: &Hub) -> Arc<Connection> {
     let connection = hub.connect(request(), &Limits::default());
-    hub.open(&connection);
+    drop(hub.open(&connection));
     connection
 }
 
@@ -90,7 +90,7 @@ fn a_connection_is_seen_from_open_to_close() {
         "its connect handlers still run"
     );
     broadcast(&hub, "/r", "early", None);
-    hub.open(&connection);
+    drop(hub.open(&connection));
     assert_eq!((hub.connection_count(), hub.room_size("/r")), (1, 1));
     broadcast(&hub, "/r", "now", None);
     hub.begin_close(&connection);

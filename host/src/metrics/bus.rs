@@ -16,6 +16,7 @@ pub(super) struct BusMetrics {
     received: Counter,
     dropped: Counter,
     malformed: Counter,
+    nodes: Gauge,
 }
 
 impl BusMetrics {
@@ -29,11 +30,20 @@ impl BusMetrics {
             received: counter("wardroom_bus_received_total"),
             dropped: counter("wardroom_bus_dropped_total"),
             malformed: counter("wardroom_bus_malformed_total"),
+            nodes: gauge(recorder, "wardroom_nodes", vec![]),
         }
     }
 }
 
 impl Metrics {
+    /// How many hosts are one server, this one among them.
+    pub fn hold_nodes(&self, nodes: usize) {
+        if let Some(bus) = &self.0.bus {
+            // Exact up to 2^53, which is more than there can be.
+            bus.nodes.set(nodes as f64);
+        }
+    }
+
     /// What the bus is right now, and has counted; and how many of its payloads were malformed.
     pub fn hold_bus(&self, status: &Status, malformed: u64) {
         let Some(bus) = &self.0.bus else {

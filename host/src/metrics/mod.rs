@@ -24,7 +24,7 @@ const SECONDS: [f64; 18] = [
 ];
 
 /// All that is counted: name and meaning. The README says the same, with the labels.
-pub const METRICS: [(&str, &str); 19] = [
+pub const METRICS: [(&str, &str); 20] = [
     ("wardroom_connections", "Open connections"),
     (
         "wardroom_connections_opened_total",
@@ -91,6 +91,10 @@ pub const METRICS: [(&str, &str); 19] = [
     (
         "wardroom_bus_malformed_total",
         "Payloads of the bus that were nothing to deliver",
+    ),
+    (
+        "wardroom_nodes",
+        "Hosts that are one server, this one among them",
     ),
 ];
 

@@ -106,7 +106,7 @@ pub(super) fn number(bytes: &[u8]) -> Option<u64> {
 }
 
 /// No UTF-8 has it, so it ends a name of any letters.
-const END: u8 = 0xff;
+pub(super) const END: u8 = 0xff;
 
 /// What a key of the map begins with: three lists share it.
 const ENTRY: u8 = b'e';
@@ -119,27 +119,19 @@ pub(super) struct Prefix(pub(super) Vec<u8>);
 
 impl Prefix {
     pub(super) fn of(tenant: &str, owner: &Owner) -> Self {
-        let (kind, name) = match owner {
-            Owner::Tenant => (b't', ""),
-            Owner::Plugin(name) => (b'p', name.as_str()),
-            Owner::Room(name) => (ROOM, name.as_str()),
-        };
-        let mut bytes = Self::tenant(tenant, kind);
-        bytes.extend(name.as_bytes());
+        let mut bytes = vec![ENTRY];
+        bytes.extend(tenant.as_bytes());
         bytes.push(END);
+        bytes.extend(own_prefix(owner));
         Self(bytes)
     }
 
     /// Of all rooms of a tenant.
     pub(super) fn rooms(tenant: &str) -> Self {
-        Self(Self::tenant(tenant, ROOM))
-    }
-
-    fn tenant(tenant: &str, kind: u8) -> Vec<u8> {
         let mut bytes = vec![ENTRY];
         bytes.extend(tenant.as_bytes());
-        bytes.extend([END, kind]);
-        bytes
+        bytes.extend([END, ROOM]);
+        Self(bytes)
     }
 
     pub(super) fn key(&self, key: &str) -> Vec<u8> {
@@ -148,6 +140,20 @@ impl Prefix {
 }
 
 const ROOM: u8 = b'r';
+
+/// The same where a tenant has a map of its own.
+pub(super) fn own_prefix(owner: &Owner) -> Vec<u8> {
+    let (kind, name) = match owner {
+        Owner::Tenant => (b't', ""),
+        Owner::Plugin(name) => (b'p', name.as_str()),
+        Owner::Room(name) => (ROOM, name.as_str()),
+    };
+    let mut bytes = Vec::with_capacity(name.len() + 2);
+    bytes.push(kind);
+    bytes.extend(name.as_bytes());
+    bytes.push(END);
+    bytes
+}
 
 /// The name that the bytes after a [prefix](Prefix::rooms) begin with.
 pub(super) fn name(bytes: &[u8]) -> Option<&str> {

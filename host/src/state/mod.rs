@@ -2,10 +2,11 @@
 //!
 //! Owns the values and where they are kept; knows neither connections nor plugins, and believes those who ask that keys
 //! and values are what they may be. `plugin` asks for guests, through the tenant's [`Values`]; `tenant` says when a room
-//! has ended. The time is passed in with each question.
+//! has ended, and which rooms have members. The time is passed in with each question.
 //!
 //! Reads and writes of memory and file are the same (`map`) over two sorted maps of bytes. What is done to one value
-//! is a pure function of what was there (`change`), for whatever else may keep values one day and has to try again.
+//! is a pure function of what was there (`change`), because what hosts share (`shared`) has to try again when somebody
+//! else was faster.
 
 mod change;
 mod entry;
@@ -14,16 +15,18 @@ mod map;
 mod memory;
 mod rooms;
 mod shared;
+mod store;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
 
 pub use entry::{Entry, Time};
+pub use shared::Members;
+pub use store::{SharedStore, Store, StoreError, StoreFile};
 
 use crate::config::Limit;
 use change::{Change, CompareAndSet, Delete, Increment, Set};
@@ -33,59 +36,6 @@ use map::{Lasting, Place};
 use memory::Memory;
 use rooms::Rooms;
 use shared::Shared;
-
-/// Where a host keeps values.
-#[derive(Clone, Debug, Default)]
-pub enum Store {
-    /// In memory, for as long as the host runs.
-    #[default]
-    Memory,
-    /// In a file, which is made when it is not there.
-    File(StoreFile),
-}
-
-/// An open file of values.
-#[derive(Clone, Debug)]
-pub struct StoreFile(Arc<File>);
-
-/// The file cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot keep state in {}: {source}", file.display())]
-pub struct StoreError {
-    file: PathBuf,
-    source: redb::Error,
-}
-
-impl Store {
-    /// Opens a file, or makes it. After a host was killed, that takes as long as reading it.
-    ///
-    /// # Errors
-    /// When it cannot be read, is no such file, or another host has it open.
-    pub fn open(file: &Path) -> Result<Self, StoreError> {
-        File::open(file).map(|file| Self::File(StoreFile(Arc::new(file))))
-    }
-
-    /// The values of one tenant. In memory, they are as many as are asked for: the tenant keeps its own.
-    ///
-    /// # Errors
-    /// [`StateError::Unavailable`], when a file cannot be read.
-    pub fn tenant(&self, name: &str) -> Result<Values, StateError> {
-        let rooms = Arc::<Rooms>::default();
-        let kept = match self {
-            Self::Memory => Backend::Memory(RwLock::default()),
-            Self::File(StoreFile(file)) => {
-                let mut met = |room: &str| rooms.count(room, 1);
-                file.read_here(|reading| map::rooms(reading, name, &mut met))?;
-                Backend::File(Arc::clone(file))
-            }
-        };
-        Ok(Values(Arc::new(Tenant {
-            name: name.to_owned(),
-            rooms,
-            kept,
-        })))
-    }
-}
 
 /// The values of one tenant. Cheap to clone; a handle to them is the only way to reach them.
 #[derive(Clone, Debug)]
@@ -104,7 +54,7 @@ enum Backend {
     Memory(RwLock<Memory>),
     File(Arc<File>),
     /// With other hosts.
-    Shared(Shared),
+    Shared(Box<Shared>),
 }
 
 /// Whose value it is.
@@ -328,31 +278,36 @@ impl Values {
         }
     }
 
-    /// The room has no members any more: its values go, but for those with a time to live. Returns at once; who asks
-    /// after that does not see them.
+    /// The room has no members on this host any more: its values go, but for those with a time to live. Returns at once;
+    /// who asks this host after that does not see them. Shared ones go if the room has no members elsewhere, see
+    /// [`Self::end_rooms`].
     pub fn end_room(&self, room: &str) {
-        let Some(going) = self.0.rooms.begin(room) else {
-            return;
-        };
-        let owner = Prefix::of(&self.0.name, &Owner::Room(room.to_owned()));
+        let owner = || Prefix::of(&self.0.name, &Owner::Room(room.to_owned()));
         match &self.0.kept {
             Backend::Memory(memory) => {
-                let mut memory = memory.write();
-                // It cannot fail: it is memory.
-                let _ = map::purge(&mut *memory, &owner);
-                going.done();
+                if let Some(going) = self.0.rooms.begin(room) {
+                    // It cannot fail: it is memory.
+                    let _ = map::purge(&mut *memory.write(), &owner());
+                    going.done();
+                }
             }
-            // As many as there are rooms with values, which have a limit.
-            Backend::File(file) => file.begin(move |writing| {
-                map::purge(writing, &owner)?;
-                Ok(Box::new(move || going.done()))
-            }),
-            Backend::Shared(_) => {}
+            Backend::File(file) => {
+                if let Some(going) = self.0.rooms.begin(room) {
+                    let owner = owner();
+                    // As many as there are rooms with values, which have a limit.
+                    file.begin(move |writing| {
+                        map::purge(writing, &owner)?;
+                        Ok(Box::new(move || going.done()))
+                    });
+                }
+            }
+            Backend::Shared(shared) => shared.end_room(room),
         }
     }
 
     /// Takes away what is over, and says which rooms have values and no members, and for so long that nobody is
-    /// expected any more: these are to be [ended](Self::end_room). For housekeeping, every few seconds.
+    /// expected any more: these are to be [ended](Self::end_room). For housekeeping, every few seconds. Of shared values
+    /// it says none, and returns at once: [`Self::end_rooms`] does all of it.
     pub fn sweep(&self, now: Time, has_members: impl Fn(&str) -> bool) -> Vec<String> {
         match &self.0.kept {
             // It cannot fail: it is memory.
@@ -361,9 +316,33 @@ impl Values {
                 map::expire(writing, now)?;
                 Ok(Box::new(|| {}))
             }),
-            Backend::Shared(_) => {}
+            Backend::Shared(shared) => {
+                shared.sweep(now);
+                return Vec::new();
+            }
         }
         self.0.rooms.abandoned(now, has_members)
+    }
+
+    /// Takes away the shared values of rooms that have ended, when they have no members on other hosts either; never
+    /// returns. Of values that are not shared there is nothing to do, and it returns at once.
+    pub async fn end_rooms(&self, members: &impl Members) {
+        if let Backend::Shared(shared) = &self.0.kept {
+            shared.end_rooms(members).await;
+        }
+    }
+
+    /// Waits until the rooms that have ended are dealt with, for two seconds at most: before a host leaves the others.
+    pub async fn settle(&self) {
+        if let Backend::Shared(shared) = &self.0.kept {
+            shared.settle().await;
+        }
+    }
+
+    /// Whether other hosts have them, too.
+    #[must_use]
+    pub fn are_shared(&self) -> bool {
+        matches!(self.0.kept, Backend::Shared(_))
     }
 
     /// Waits until the end of a room can be read. Nothing else that is read waits for a writer.

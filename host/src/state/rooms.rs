@@ -20,8 +20,8 @@ pub(super) struct Rooms(Mutex<Marks>);
 struct Marks {
     /// How many such values a room has; it is not here when it has none, so there are no more than there are values.
     lasting: BTreeMap<String, usize>,
-    /// Those of them that have no members, and since when that is known.
-    empty: BTreeMap<String, Time>,
+    /// Those of them that have no members.
+    vacant: Vacant,
     /// Those whose values are being taken away, and how many times over.
     going: BTreeMap<String, usize>,
 }
@@ -66,9 +66,19 @@ impl Rooms {
             .into_iter()
             .filter(|room| !has_members(room))
             .collect();
-        let mut marks = self.0.lock();
-        let empty = empty.into_iter().map(|room| {
-            let since = marks.empty.get(&room).copied().unwrap_or(now);
+        self.0.lock().vacant.due(now, empty.into_iter())
+    }
+}
+
+/// Rooms that have values and no members, and since when that is known.
+#[derive(Debug, Default)]
+pub(super) struct Vacant(BTreeMap<String, Time>);
+
+impl Vacant {
+    /// These are all of them now. Returns those that have been for long enough.
+    pub(super) fn due(&mut self, now: Time, empty: impl Iterator<Item = String>) -> Vec<String> {
+        let empty = empty.map(|room| {
+            let since = self.0.get(&room).copied().unwrap_or(now);
             (room, since)
         });
         let empty: BTreeMap<_, _> = empty.collect();
@@ -76,8 +86,15 @@ impl Rooms {
             .iter()
             .filter(|(_, since)| since.after(EMPTY_MAX) <= now);
         let due = due.map(|(room, _)| room.clone()).collect();
-        marks.empty = empty;
+        self.0 = empty;
         due
+    }
+
+    /// These have members after all.
+    pub(super) fn forget<'a>(&mut self, rooms: impl IntoIterator<Item = &'a String>) {
+        for room in rooms {
+            self.0.remove(room);
+        }
     }
 }
 

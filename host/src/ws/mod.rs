@@ -79,7 +79,8 @@ pub async fn serve<S>(
             End::ByHost
         }
         None => {
-            tenant.hub.open(&connection);
+            // A client that is answered is in all rooms, on whatever host they are.
+            socket.drive(outbox, tenant.hub.open(&connection)).await;
             // Who stops the host closes all connections that were open then.
             if settings.stopping.is_cancelled() {
                 outbox.close(Close::restarting(settings.drain.as_millis()));

@@ -1,5 +1,6 @@
 //! Other rooms than the path's, the connection itself, and the server.
 
+use wardroom_sdk::Scope;
 use wardroom_sdk::prelude::*;
 
 #[derive(Default)]
@@ -35,6 +36,13 @@ struct Direct {
 #[derive(Deserialize)]
 struct Announcement {
     text: String,
+}
+
+/// Whom a query asks: this host, or with `"cluster"` all that are one server with it.
+#[derive(Default, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    scope: Scope,
 }
 
 #[controller]
@@ -90,16 +98,22 @@ impl Desk {
     }
 
     #[message("query", "connections")]
-    fn connections(&self) -> Result<Value, WsError> {
-        let all = server().connections().all()?;
+    fn connections(&self, #[data] asked: Option<Asked>) -> Result<Value, WsError> {
+        let Asked { scope } = asked.unwrap_or_default();
+        let all = server().scope(scope).connections().all()?;
         let ids: Vec<_> = all.items.iter().map(|connection| &connection.id).collect();
         Ok(json!({ "total": all.total, "ids": ids }))
     }
 
     /// A wildcard takes slashes, too: `/room//chat/general` asks for the room `/chat/general`.
     #[message("query", "room/*")]
-    fn members(&self, #[param("*")] room: &str) -> Result<Value, WsError> {
-        let members = server().room_connections(room).all()?;
+    fn members(
+        &self,
+        #[param("*")] room: &str,
+        #[data] asked: Option<Asked>,
+    ) -> Result<Value, WsError> {
+        let Asked { scope } = asked.unwrap_or_default();
+        let members = server().scope(scope).room_connections(room).all()?;
         let ids: Vec<_> = members.items.iter().map(|member| &member.id).collect();
         Ok(json!({ "room": room, "size": members.total, "ids": ids }))
     }

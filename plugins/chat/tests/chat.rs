@@ -203,6 +203,23 @@ fn queries_count_and_list() {
 }
 
 #[test]
+fn queries_are_told_whom_to_ask() {
+    let client = Server::new::<chat::Plugin>().connect();
+    let ask = |data| client.request("query", "/room/attic", data);
+    let nobody = json!({ "room": "attic", "size": 0, "ids": [] });
+    for data in [
+        json!({}),
+        json!({ "scope": "local" }),
+        json!({ "scope": "cluster" }),
+    ] {
+        assert_eq!(ask(data), Ok(nobody.clone()));
+    }
+    assert_eq!(ask(json!({ "scope": "world" })).unwrap_err().code, 400);
+    let all = client.request("query", "/connections", json!({ "scope": "cluster" }));
+    assert_eq!(all, Ok(json!({ "total": 1, "ids": [client.id()] })));
+}
+
+#[test]
 fn a_disconnect_is_told_to_all_rooms() {
     let (server, ann, bob) = ann_and_bob();
     for client in [&ann, &bob] {

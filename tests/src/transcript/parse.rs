@@ -10,6 +10,8 @@ pub struct Script {
     pub plugins: Vec<String>,
     /// Manifests of fixtures.
     pub puppets: Vec<Value>,
+    /// Why it cannot be played with its clients on several hosts.
+    pub one_host: Option<String>,
     /// Settings: line, key of the configuration, value.
     pub settings: Vec<(usize, String, String)>,
     /// What is done and expected, in order.
@@ -64,6 +66,22 @@ pub enum What {
     Reached(Limit, u64),
 }
 
+impl What {
+    /// Whether the client does it, and does not just expect it.
+    pub(super) const fn is_done(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect(..)
+                | Self::Send(..)
+                | Self::SendBinary(..)
+                | Self::Raw(_)
+                | Self::Ping(_)
+                | Self::Close(..)
+                | Self::Vanish
+        )
+    }
+}
+
 /// Reads a transcript.
 ///
 /// # Errors
@@ -108,6 +126,8 @@ fn set_up(script: &mut Script, number: usize, line: &str) -> Result<bool, String
         script
             .plugins
             .extend(names.split_whitespace().map(str::to_owned));
+    } else if let Some(reason) = line.strip_prefix("one host: ") {
+        script.one_host = Some(reason.to_owned());
     } else if let Some(manifest) = line.strip_prefix("plugin ") {
         script.puppets.push(
             serde_json::from_str(&expand(manifest)?)
@@ -276,19 +296,20 @@ mod tests {
 
     #[test]
     fn set_up_comes_before_the_dialogue() {
-        let text = "# about\nplugins: chat echo\nplugin {\"name\":\n  \"x\"}\nlimit rooms_max = 1\npath = /a\nA> x = 1\n";
+        let text = "# about\none host: why\nplugins: chat echo\nplugin {\"name\":\n  \"x\"}\nlimit rooms_max = 1\npath = /a\nA> x = 1\n";
         let script = parse(text).unwrap();
         assert_eq!(script.plugins, ["chat", "echo"]);
+        assert_eq!(script.one_host.as_deref(), Some("why"));
         assert_eq!(script.puppets, [serde_json::json!({ "name": "x" })]);
         assert_eq!(
             script.settings[0],
-            (5, "limits.rooms_max".to_owned(), "1".to_owned())
+            (6, "limits.rooms_max".to_owned(), "1".to_owned())
         );
-        assert_eq!(script.settings[1], (6, "path".to_owned(), "/a".to_owned()));
+        assert_eq!(script.settings[1], (7, "path".to_owned(), "/a".to_owned()));
         assert_eq!(
             script.steps,
             [Step {
-                line: 7,
+                line: 8,
                 who: "A".to_owned(),
                 what: What::Send("x = 1".to_owned(), 1)
             }]

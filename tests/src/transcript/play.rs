@@ -1,8 +1,9 @@
-//! Plays a transcript against a host of its own.
+//! Plays a transcript against hosts of its own.
 
 use super::compare::{same, shown};
+use super::hosts::{Hosts, Venue};
 use super::parse::{Script, Step, What};
-use crate::{Client, Close, Frame, Plugin, Refusal, TestServer};
+use crate::{Client, Close, Frame, Refusal};
 use anyhow::{Context as _, anyhow, bail};
 use std::collections::BTreeMap;
 
@@ -21,23 +22,11 @@ enum Verdict {
 pub(crate) async fn play(
     name: &str,
     script: &Script,
+    venue: Venue<'_>,
     bless: bool,
 ) -> anyhow::Result<Vec<(usize, String)>> {
-    let built = script.plugins.iter().map(|name| Plugin::built(name));
-    let plugins: Vec<_> = built
-        .chain(script.puppets.iter().map(Plugin::puppet))
-        .collect();
-    let mut wrong_setting = Ok(());
-    let server = TestServer::start(&plugins, |config| {
-        for (line, key, value) in &script.settings {
-            if let Err(error) = config.set(key, value) {
-                wrong_setting = Err(anyhow!(error).context(format!("{name}:{line}")));
-            }
-        }
-    })?;
-    wrong_setting?;
     let mut stage = Stage {
-        server,
+        hosts: Hosts::start(name, script, venue).await?,
         clients: BTreeMap::new(),
         refusals: BTreeMap::new(),
         ids: BTreeMap::new(),
@@ -49,7 +38,7 @@ pub(crate) async fn play(
             format!(
                 "{name}:{}\nthe host's log:\n{}",
                 step.line,
-                stage.server.log.text()
+                stage.hosts.log()
             )
         };
         match verdict {
@@ -70,9 +59,9 @@ pub(crate) async fn play(
 }
 
 struct Stage {
-    // Before the server, so that they are dropped before it: it would wait for them to answer its close.
+    // Before the hosts, so that they are dropped before them: those would wait for them to answer their close.
     clients: BTreeMap<String, Client>,
-    server: TestServer,
+    hosts: Hosts,
     refusals: BTreeMap<String, Refusal>,
     ids: BTreeMap<String, String>,
 }
@@ -80,16 +69,19 @@ struct Stage {
 impl Stage {
     async fn take(&mut self, step: &Step) -> anyhow::Result<Verdict> {
         let who = step.who.as_str();
+        if step.what.is_done() {
+            self.hosts.turn_to(who).await?;
+        }
         match &step.what {
             What::Connect(path, headers) => self.connect(who, path, headers).await?,
             What::Send(text, times) => {
-                let text = self.with_ids(text).await?;
+                let text = self.said(text).await?;
                 for _ in 0..*times {
                     self.client(who).await?.send(text.as_str()).await?;
                 }
             }
             What::SendBinary(text, times) => {
-                let text = self.with_ids(text).await?;
+                let text = self.said(text).await?;
                 for _ in 0..*times {
                     self.client(who)
                         .await?
@@ -105,7 +97,7 @@ impl Stage {
                 .remove(who)
                 .context("is not connected")?
                 .vanish(),
-            What::Reached(limit, times) => self.server.reaches(*limit, *times).await?,
+            What::Reached(limit, times) => self.hosts.reach(*limit, *times).await?,
             expectation => return self.expect(who, expectation).await,
         }
         Ok(Verdict::Right)
@@ -128,6 +120,7 @@ impl Stage {
             }
             What::Json(text, times) => {
                 let expected = self.with_ids(text).await?;
+                let expected = self.hosts.expected(&expected, &self.ids)?;
                 for _ in 0..*times {
                     let frame = self.client(who).await?.receive().await?;
                     let right = matches!(&frame, Frame::Text(actual) if same(&expected, actual).map_err(anyhow::Error::msg)?);
@@ -177,12 +170,9 @@ impl Stage {
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect();
         self.ids.remove(who);
-        let path = self.with_ids(path).await?;
-        match self
-            .server
-            .connect_at(who, &encoded(&path), &headers)
-            .await?
-        {
+        let path = self.said(path).await?;
+        let host = self.hosts.of(who);
+        match host.connect_at(who, &encoded(&path), &headers).await? {
             Ok(client) => drop(self.clients.insert(who.to_owned(), client)),
             Err(refusal) => drop(self.refusals.insert(who.to_owned(), refusal)),
         }
@@ -195,10 +185,16 @@ impl Stage {
             bail!("{who} was refused: {refusal:?}");
         }
         if !self.clients.contains_key(who) {
-            let client = self.server.connect(who).await?;
+            let client = self.hosts.of(who).connect(who).await?;
             self.clients.insert(who.to_owned(), client);
         }
         self.clients.get_mut(who).context("was connected just now")
+    }
+
+    /// What a client sends, in place of what stands in the transcript.
+    async fn said(&mut self, text: &str) -> anyhow::Result<String> {
+        let text = self.with_ids(text).await?;
+        Ok(self.hosts.said(&text))
     }
 
     /// The text with each `$A` replaced by A's connection id.
@@ -264,6 +260,7 @@ impl Stage {
             // One that has been closed caused all that it could.
             let _ = self.client(&other).await?.barrier().await;
         }
+        self.hosts.settle().await?;
         let client = self.client(who).await?;
         let marker = r#"{"event":"~marker","path":"/~marker","id":"~nothing"}"#;
         client.send(marker).await?;

@@ -235,3 +235,74 @@ async fn it_ends_with_the_bus() {
     drop(bus);
     while asked.recv().await.is_some() {}
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_published_is_flushed_when_a_probe_behind_it_has_come_back() {
+    let mut stage = stage();
+    // There is nobody to take anything.
+    stage.bus.flush().await;
+    let inbox = stage.connected().await;
+    let first = stage.sent().await;
+    echo(&inbox, &first);
+    stage.bus.publish("a", &Text("1"));
+    stage.bus.publish("a", &Text("2"));
+    let mut flushed = stage.bus.flush();
+    let mut sent = 0;
+    while sent < 2 {
+        assert!((&mut flushed).now_or_never().is_none());
+        let batch = stage.sent().await;
+        let of_room = batch.publish.iter().filter(|(channel, _)| channel == "a");
+        sent += of_room.count();
+        assert!((&mut flushed).now_or_never().is_none());
+        echo(&inbox, &batch);
+    }
+    let began = Instant::now();
+    flushed.await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // Nor does it wait for a connection that is lost.
+    stage.bus.publish("a", &Text("3"));
+    let flushed = stage.bus.flush();
+    inbox.lost("gone");
+    flushed.await;
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_not_ready_while_a_channel_is_missed() {
+    let mut stage = stage();
+    stage.bus.subscribe("a");
+    let inbox = stage.connected().await;
+    let batch = stage.sent().await;
+    echo(&inbox, &batch);
+    assert!(stage.bus.status().is_ready);
+    assert!(inbox.interrupted("a") && !inbox.interrupted("b"));
+    assert!(!stage.bus.status().is_ready);
+    let again = stage.sent().await;
+    assert_eq!(names(&again.subscribe), ["a"]);
+    assert!(!stage.bus.status().is_ready);
+    echo(&inbox, &again);
+    assert!(stage.bus.status().is_ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_that_come_and_go_are_proven_at_once() {
+    let mut stage = stage();
+    let inbox = stage.connected().await;
+    let batch = stage.sent().await;
+    echo(&inbox, &batch);
+    stage.bus.adopt(&["a".into(), "b".into()]);
+    assert!(!stage.bus.status().is_ready);
+    let batch = stage.sent().await;
+    assert_eq!(names(&batch.subscribe), ["a", "b"]);
+    echo(&inbox, &batch);
+    assert!(stage.bus.status().is_ready);
+    assert!(inbox.interrupted("a"));
+    stage.bus.forget("a");
+    let batch = stage.sent().await;
+    assert!(batch.subscribe.is_empty());
+    echo(&inbox, &batch);
+    assert!(stage.bus.status().is_ready, "nothing is missed any more");
+    let counted = stage.bus.retire();
+    assert!(!counted.is_ready);
+    while stage.asked.recv().await.is_some() {}
+}

@@ -127,3 +127,64 @@ fn a_probe_from_before_the_loss_proves_nothing() {
     prove(&mut channels, 0);
     assert!(is_confirmed(&waiting), "who waited before is told after");
 }
+
+#[test]
+fn what_is_interrupted_is_asked_for_again_and_not_proven_until_then() {
+    let now = Instant::now();
+    let mut channels = Channels::default();
+    let waiting = channels.want("a");
+    channels.want("b");
+    assert!(!channels.interrupt("a", now), "nobody was told yet");
+    channels.take(now, MANY, 1);
+    assert!(channels.interrupt("a", now));
+    assert!(!channels.interrupt("a", now), "once");
+    assert!(!channels.interrupt("c", now), "nobody needs it");
+    assert!(!channels.is_restored());
+    prove(&mut channels, 1);
+    assert!(!is_confirmed(&waiting));
+    assert!(is_confirmed(&channels.want("b")));
+    let retry = now + RETRY;
+    assert_eq!(channels.next_end(), Some(retry));
+    assert_eq!(channels.take(now, MANY, 2), changes(&[], &[]));
+    assert_eq!(channels.take(retry, MANY, 3), changes(&["a"], &[]));
+    assert!(channels.is_restored());
+    prove(&mut channels, 3);
+    assert!(is_confirmed(&waiting));
+}
+
+#[test]
+fn what_is_interrupted_and_not_needed_is_not_asked_for() {
+    let now = Instant::now();
+    let mut channels = Channels::default();
+    channels.want("a");
+    channels.take(now, MANY, 1);
+    prove(&mut channels, 1);
+    channels.release("a", now);
+    assert!(!channels.interrupt("a", now));
+    assert!(channels.is_restored());
+    let end = now + LINGER;
+    assert_eq!(channels.take(end, MANY, 2), changes(&[], &[]));
+}
+
+#[test]
+fn a_channel_goes_from_one_broker_to_another() {
+    let now = Instant::now();
+    let (mut one, mut other) = (Channels::default(), Channels::default());
+    for name in ["a", "b"] {
+        one.want(name);
+    }
+    one.take(now, MANY, 1);
+    prove(&mut one, 1);
+    one.interrupt("b", now);
+    for name in ["a", "b"] {
+        one.forget(name, now);
+    }
+    assert!(one.is_restored(), "it is not missed any more");
+    assert_eq!(one.take(now, MANY, 2), changes(&[], &["a"]));
+    other.adopt(&names(&["a", "b"]));
+    assert!(!other.is_restored());
+    assert_eq!(other.take(now, 1, 1), changes(&["a"], &[]));
+    assert!(!other.is_restored());
+    assert_eq!(other.take(now, 1, 2), changes(&["b"], &[]));
+    assert!(other.is_restored());
+}

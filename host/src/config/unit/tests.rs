@@ -1,6 +1,7 @@
 //! What is read, what is not, and where the ends are.
 
 use super::*;
+use crate::config::{Config, Key};
 
 fn time(text: &str) -> Option<Duration> {
     Time::parse(Given::Text(text))
@@ -126,10 +127,11 @@ fn messages_say_what_would_be_right_and_keep_secrets() {
 }
 
 #[test]
-fn state_is_in_memory_or_in_a_file() {
+fn state_is_in_memory_or_at_the_broker_or_in_a_file() {
     let kept = |text| Keeping::parse(Given::Any(text));
     assert_eq!(kept("memory"), Some(StateStore::Memory));
-    for file in ["./memory", "Memory", "state.redb"] {
+    assert_eq!(kept("cluster"), Some(StateStore::Cluster));
+    for file in ["./memory", "Memory", "./cluster", "state.redb"] {
         assert_eq!(kept(file), Some(StateStore::File(file.into())));
         assert_eq!(
             Keeping::show(&kept(file).unwrap()),
@@ -141,4 +143,21 @@ fn state_is_in_memory_or_in_a_file() {
         <Keeping as Unit<StateStore>>::parse(Given::Switch(true)),
         None
     );
+}
+
+#[test]
+fn state_is_at_the_broker_when_there_is_one() {
+    let mut config = Config::default();
+    let shown = |config: &Config| Key::State.get(config);
+    assert_eq!(shown(&config), Value::Text("memory".to_owned()));
+    config.set("state", "cluster").unwrap();
+    let error = config.validate().unwrap_err().to_string();
+    assert!(error.contains("state: can be \"cluster\" only"), "{error}");
+    assert!(error.contains("cluster.url"), "{error}");
+    config.set("cluster.url", "redis://localhost").unwrap();
+    assert!(config.validate().is_ok());
+    config.state = StateStore::Automatic;
+    assert_eq!(shown(&config), Value::Text("cluster".to_owned()));
+    config.set("state", "memory").unwrap();
+    assert_eq!(config.state_store(), StateStore::Memory);
 }

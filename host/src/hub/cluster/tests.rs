@@ -65,7 +65,7 @@ fn request() -> Request {
 
 fn open(hub: &Hub) -> Arc<Connection> {
     let connection = hub.connect(request(), &Limits::default());
-    hub.open(&connection);
+    drop(hub.open(&connection));
     connection
 }
 
@@ -179,6 +179,105 @@ async fn questions_are_answered_by_all_hosts_together() {
         let (rooms, coverage) = asked.rooms_everywhere("/", None, 0).await;
         assert_eq!((rooms.total, rooms.entries.len(), coverage), (2, 0, all(3)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rooms_are_paged_over_all_hosts_and_each_is_counted_once() {
+    let hosts = hosts(&["a", "b", "c"]).await;
+    for (number, hub) in hosts.hubs.iter().enumerate() {
+        let member = open(hub);
+        // One on all, one on each, one on two; and one that is not asked for.
+        join(hub, &member, "/r/all").await;
+        join(hub, &member, &format!("/r/{number}")).await;
+        join(hub, &member, ["/r/some", "/r/some", "other"][number]).await;
+    }
+    let expected = [
+        ("/r/0", 1),
+        ("/r/1", 1),
+        ("/r/2", 1),
+        ("/r/all", 3),
+        ("/r/some", 2),
+    ];
+    for asked in &hosts.hubs {
+        let mut seen = Vec::<(RoomName, usize)>::new();
+        loop {
+            let after = seen.last().map(|(name, _)| name.as_str());
+            let (page, coverage) = asked.rooms_everywhere("/r/", after, 2).await;
+            assert_eq!((page.total, coverage), (5, all(3)));
+            let is_last = page.entries.len() < 2;
+            seen.extend(page.entries);
+            if is_last {
+                break;
+            }
+        }
+        let seen: Vec<_> = seen
+            .iter()
+            .map(|(name, size)| (name.as_str(), *size))
+            .collect();
+        assert_eq!(seen, expected);
+    }
+}
+
+/// More than fit into one answer.
+#[tokio::test(start_paused = true)]
+async fn rooms_are_paged_when_a_host_cannot_say_all_at_once() {
+    const ROOMS: usize = 1_200;
+    let hosts = hosts(&["a", "b"]).await;
+    let name = |number: usize| format!("/{number:04}{}", "x".repeat(1_000));
+    let limits = Limits {
+        rooms_per_connection_max: ROOMS,
+        ..Limits::default()
+    };
+    let member = open(&hosts.hubs[1]);
+    for number in 0..ROOMS {
+        let room = RoomName::new(&name(number)).unwrap();
+        let joining = hosts.hubs[1].join(&member, &room, &limits);
+        joining.await.unwrap();
+    }
+    let here = open(&hosts.hubs[0]);
+    join(&hosts.hubs[0], &here, &name(0)).await;
+    join(&hosts.hubs[0], &here, &name(ROOMS - 1)).await;
+    let mut seen = Vec::<(RoomName, usize)>::new();
+    loop {
+        let after = seen.last().map(|(name, _)| name.as_str());
+        let (page, _) = hosts.hubs[0].rooms_everywhere("/", after, 1_000).await;
+        // The last is one that the other host could not say at first.
+        assert_eq!(page.total, ROOMS + 1);
+        if page.entries.is_empty() {
+            break;
+        }
+        seen.extend(page.entries);
+    }
+    let expected = (0..ROOMS).map(|number| {
+        (
+            name(number),
+            1 + usize::from([0, ROOMS - 1].contains(&number)),
+        )
+    });
+    let seen = seen
+        .iter()
+        .map(|(name, size)| (name.as_str().to_owned(), *size));
+    assert!(seen.eq(expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_left_is_not_there_for_who_comes_after() {
+    let mut hosts = hosts(&["a", "b"]).await;
+    hosts.announcing.abort_all();
+    while hosts.announcing.join_next().await.is_some() {}
+    hosts.hubs[0].inner.exchange.leave().await;
+    // It may hear for a while what is said.
+    hosts.hubs[0].inner.exchange.bus.subscribe("ws:nodes");
+    let backlog = Arc::new(Backlog::new(usize::MAX));
+    let newcomer = Exchange::new("c", "", Arc::new(hosts.bus.another()), backlog);
+    let announcing = Arc::clone(&newcomer);
+    hosts
+        .announcing
+        .spawn(async move { announcing.announce().await });
+    while newcomer.nodes().len() < 2 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(newcomer.nodes(), ["b", "c"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ mod channels;
 mod message;
 mod origin;
 mod peers;
+mod presence;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,9 +27,16 @@ use asks::Asks;
 use message::{Message, ToAll};
 pub(super) use origin::Origin;
 use peers::{ANNOUNCE_INTERVAL, Peers, Run};
+use presence::{Presence, Word};
 
 /// How long other hosts may take to answer. An event has more time than that, by default.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How often to look whether there is something to say, or somebody silent.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long a host that ends waits for the broker to take what it has said.
+const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Shared by all hubs of a host.
 pub struct Exchange {
@@ -40,6 +48,7 @@ pub struct Exchange {
     /// By what the names of their channels begin with.
     hubs: RwLock<HashMap<String, Weak<Inner>>>,
     peers: Mutex<Peers>,
+    presence: Mutex<Presence>,
     asks: Asks,
     malformed: AtomicU64,
 }
@@ -55,6 +64,7 @@ impl Exchange {
             backlog,
             hubs: RwLock::default(),
             peers: Mutex::default(),
+            presence: Mutex::default(),
             asks: Asks::default(),
             malformed: AtomicU64::new(0),
         });
@@ -104,30 +114,68 @@ impl Exchange {
         };
         // Who comes late is heard of all the same: at the next announcement.
         let _ = tokio::time::timeout(ANNOUNCE_INTERVAL, subscribed).await;
-        self.tell(&Message::Hello {
-            from: self.origin.run,
-            node: self.origin.node.as_str().into(),
-        });
-        let mut interval = tokio::time::interval(ANNOUNCE_INTERVAL);
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            interval.tick().await;
-            let silent = self.peers.lock().forget_silent(Instant::now());
+            looks.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let bus = self.bus.status();
+        // While the bus is away, nobody can be heard.
+        if bus.is_ready {
+            let silent = self.peers.lock().forget_silent(bus.since, bus.proven);
             for (run, node) in silent {
                 tracing::warn!(node, "host lost: it has not been heard of");
                 self.asks.gone(run);
             }
-            self.say_alive();
+        }
+        let word = self.presence.lock().next(Instant::now(), &bus);
+        let (from, node) = (self.origin.run, self.origin.node.as_str().into());
+        match word {
+            Some(Word::Hello) => self.tell(&Message::Hello { from, node }),
+            Some(Word::Alive) => self.tell(&Message::Alive { from, node }),
+            None => {}
         }
     }
 
-    /// Has the others do without this host.
-    pub fn leave(&self) {
+    /// Has the others do without this host, and waits until they have been sent that and all that was sent before.
+    pub async fn leave(&self) {
+        self.presence.lock().leave();
         self.tell(&Message::Gone {
             from: self.origin.run,
         });
+        if tokio::time::timeout(FLUSH_WAIT_MAX, self.bus.flush())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the bus has not taken what was last sent");
+        }
         self.bus.unsubscribe(&self.all());
         self.bus
             .unsubscribe(&channels::of_host(&self.prefix, self.origin.run));
+    }
+
+    /// Waits until the others are known. False when the bus is away: then nobody is.
+    pub(super) async fn has_heard_others(&self) -> bool {
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        while self.bus.status().is_ready {
+            if self.knows_others() {
+                return true;
+            }
+            looks.tick().await;
+        }
+        false
+    }
+
+    /// Whether the other hosts are known, as far as they are there: after its start, and after the bus was away, they
+    /// first have to say so.
+    #[must_use]
+    pub fn knows_others(&self) -> bool {
+        let bus = self.bus.status();
+        self.presence.lock().knows_others(Instant::now(), &bus)
     }
 
     /// The names of all hosts that are there, this one among them, sorted.
@@ -137,6 +185,12 @@ impl Exchange {
         nodes.push(self.origin.node.clone());
         nodes.sort_unstable();
         nodes
+    }
+
+    /// The names of the other hosts that are there, sorted, and for how long each has been silent.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(String, Duration)> {
+        self.peers.lock().silences(Instant::now())
     }
 
     /// Sends a push to the connections that a tenant has on other hosts.
@@ -187,11 +241,16 @@ impl Exchange {
         self.bus.publish(&self.all(), message);
     }
 
-    fn say_alive(&self) {
-        self.tell(&Message::Alive {
-            from: self.origin.run,
-            node: self.origin.node.as_str().into(),
-        });
+    /// Tells one that has come, and only that one.
+    fn greet(&self, run: Run) {
+        if self.presence.lock().is_here() {
+            let alive = Message::Alive {
+                from: self.origin.run,
+                node: self.origin.node.as_str().into(),
+            };
+            self.bus
+                .publish(&channels::of_host(&self.prefix, run), &alive);
+        }
     }
 
     fn hub(&self, channels: &str) -> Option<Arc<Inner>> {
@@ -211,7 +270,7 @@ impl Exchange {
         match message {
             Message::Hello { from, node } => {
                 if self.heard(from, &node) {
-                    self.say_alive();
+                    self.greet(from);
                 }
             }
             Message::Alive { from, node } => {

@@ -10,7 +10,8 @@ use uuid::Uuid;
 /// How often a host says that it is there.
 pub(in crate::hub) const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Who has said nothing for so long is not expected to answer any more: three announcements may be lost.
+/// Who has said nothing for so long is not expected to answer any more: two announcements may be lost, and the third
+/// late by half a second. With how late that is noticed, it is within five seconds.
 const SILENT_MAX: Duration = Duration::from_millis(3_500);
 
 /// More than there are. Without it, whoever writes to the bus could fill the memory.
@@ -68,9 +69,14 @@ impl Peers {
         self.known.remove(&run).map(|peer| peer.node)
     }
 
-    /// Forgets who has been silent for too long, and returns them with their names.
-    pub(super) fn forget_silent(&mut self, now: Instant) -> Vec<(Run, String)> {
-        let silent = |peer: &Peer| now.saturating_duration_since(peer.heard) > SILENT_MAX;
+    /// Forgets who has been silent for too long, and returns them with their names. What they have said between these
+    /// two would have been heard: who says nothing before the one, or after the other, may be somebody whom this host
+    /// cannot hear.
+    pub(super) fn forget_silent(&mut self, since: Instant, until: Instant) -> Vec<(Run, String)> {
+        let silent = |peer: &Peer| {
+            let heard = peer.heard.max(since);
+            until.saturating_duration_since(heard) > SILENT_MAX
+        };
         let silent = self.known.extract_if(.., |_, peer| silent(peer));
         silent.map(|(run, peer)| (run, peer.node)).collect()
     }
@@ -85,6 +91,16 @@ impl Peers {
         let mut nodes: Vec<_> = self.known.values().map(|peer| peer.node.clone()).collect();
         nodes.sort_unstable();
         nodes
+    }
+
+    /// Their names, sorted, and for how long each has been silent.
+    pub(super) fn silences(&self, now: Instant) -> Vec<(String, Duration)> {
+        let silence = |peer: &Peer| now.saturating_duration_since(peer.heard);
+        let silences = self.known.values();
+        let silences = silences.map(|peer| (peer.node.clone(), silence(peer)));
+        let mut silences: Vec<_> = silences.collect();
+        silences.sort_unstable();
+        silences
     }
 }
 
@@ -101,9 +117,19 @@ mod tests {
         assert!(peers.heard(b, "b", start));
         assert!(!peers.heard(a, "a", start + ANNOUNCE_INTERVAL));
         assert_eq!(peers.nodes(), ["a", "b"]);
-        assert_eq!(peers.forget_silent(start + SILENT_MAX), []);
+        let silences = peers.silences(start + SILENT_MAX);
+        let (a_silent, b_silent) = (SILENT_MAX - ANNOUNCE_INTERVAL, SILENT_MAX);
+        assert_eq!(
+            silences,
+            [("a".to_owned(), a_silent), ("b".to_owned(), b_silent)]
+        );
+        assert_eq!(peers.forget_silent(start, start + SILENT_MAX), []);
         let later = start + SILENT_MAX + Duration::from_millis(1);
-        assert_eq!(peers.forget_silent(later), [(b, "b".to_owned())]);
+        // Not while it is this host that hears nobody, nor just after.
+        let (cut_off, back) = (start + ANNOUNCE_INTERVAL, later + ANNOUNCE_INTERVAL);
+        assert_eq!(peers.forget_silent(start, cut_off), []);
+        assert_eq!(peers.forget_silent(back, back + SILENT_MAX), []);
+        assert_eq!(peers.forget_silent(start, later), [(b, "b".to_owned())]);
         assert_eq!(peers.live(), [a]);
         // It is heard of again, with all it has.
         assert!(peers.heard(b, "b", later));

@@ -3,19 +3,28 @@
 //! A change is read, applied and put in the place of what was read, and again when somebody else was faster. Nothing
 //! waits for longer than [`WAIT_MAX`]; a change whose outcome is not known by then is unavailable, made or not.
 
+mod endings;
 mod keeper;
 mod nats;
+mod redis;
+mod rooms;
 mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 pub(super) use keeper::{Answer, Found, Keeper, Lasting, Mark, Next, Replaced, Spot, Wanted};
 
+pub(super) use self::nats::Nats;
+pub(super) use self::redis::Redis;
 use super::change::{Change, Write};
+use super::rooms::Vacant;
 use super::{Entry, KeyPage, Owner, Quota, StateError, Time};
+use endings::Endings;
+pub use rooms::Members;
 use turns::Turns;
 
 /// How long one operation may take, with all its attempts.
@@ -27,6 +36,9 @@ pub(super) struct Shared {
     tenant: String,
     keeper: Arc<dyn Keeper>,
     turns: Turns,
+    endings: Endings,
+    /// Rooms with values, but without members here.
+    vacant: Mutex<Vacant>,
 }
 
 impl Shared {
@@ -35,6 +47,8 @@ impl Shared {
             tenant: tenant.to_owned(),
             keeper,
             turns: Turns::default(),
+            endings: Endings::new(),
+            vacant: Mutex::default(),
         }
     }
 
@@ -45,7 +59,11 @@ impl Shared {
         now: Time,
     ) -> Result<Option<Entry>, StateError> {
         let spot = self.spot(owner, key);
-        let found = in_time(self.keeper.read(&spot, now)).await?;
+        let found = in_time(async {
+            self.settled(owner).await;
+            self.keeper.read(&spot, now).await
+        });
+        let found = found.await?;
         Ok(found.kept.map(|kept| kept.entry))
     }
 
@@ -64,7 +82,11 @@ impl Shared {
             after,
             limit,
         };
-        in_time(self.keeper.keys(&wanted, now)).await
+        in_time(async {
+            self.settled(owner).await;
+            self.keeper.keys(&wanted, now).await
+        })
+        .await
     }
 
     pub(super) async fn change<C: Change>(
@@ -77,6 +99,7 @@ impl Shared {
     ) -> Result<C::Answer, StateError> {
         let spot = self.spot(owner, key);
         in_time(async {
+            self.settled(owner).await;
             let _turn = self.turns.take(&spot).await;
             loop {
                 if let Some(answer) = self.attempt(&spot, &change, quota, now).await? {
@@ -114,6 +137,29 @@ impl Shared {
             }
             Replaced::Conflict => Ok(None),
             Replaced::Limit(limit) => Err(StateError::Limit(limit)),
+        }
+    }
+
+    /// A room has lost its last member here. Returns at once.
+    pub(super) fn end_room(&self, room: &str) {
+        self.endings.end(room);
+    }
+
+    /// Waits until the rooms that have ended are dealt with, but for no longer than an operation.
+    pub(super) async fn settle(&self) {
+        // What is left is found by the other hosts.
+        let _ = timeout(WAIT_MAX, self.endings.all_settled()).await;
+    }
+
+    /// It is time to look for rooms that nobody has ended. Returns at once.
+    pub(super) fn sweep(&self, now: Time) {
+        self.endings.sweep(now);
+    }
+
+    /// Waits until the end of a room here can be read.
+    async fn settled(&self, owner: &Owner) {
+        if let Owner::Room(room) = owner {
+            self.endings.settled(room).await;
         }
     }
 

@@ -64,8 +64,8 @@ pub(super) enum Verdict {
     /// There is room, whatever others are writing just now. As much is reserved, and is to be
     /// [released](Mirror::release).
     Far(Size),
-    /// There is room, if nobody else is writing. Reserved as well.
-    Near(Size),
+    /// There is room, if nobody else is writing. Nothing is reserved.
+    Near,
     /// There is none.
     Refused(Limit),
 }
@@ -135,15 +135,14 @@ impl Mirror {
         if growth.bytes > 0 && bytes > quota.bytes_max {
             return Verdict::Refused(Limit::StateBytesMax);
         }
-        tenant.reserved.keys += growth.keys;
-        tenant.reserved.bytes += growth.bytes;
         let is_near = growth.keys > 0 && is_near(keys, quota.keys_max, KEYS_AT_ONCE)
             || growth.bytes > 0 && is_near(bytes, quota.bytes_max, BYTES_AT_ONCE);
         if is_near {
-            Verdict::Near(growth)
-        } else {
-            Verdict::Far(growth)
+            return Verdict::Near;
         }
+        tenant.reserved.keys += growth.keys;
+        tenant.reserved.bytes += growth.bytes;
+        Verdict::Far(growth)
     }
 
     /// It was written, or is not going to be.

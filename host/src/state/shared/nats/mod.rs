@@ -128,10 +128,7 @@ impl Nats {
                 let _reserved = Reserved::new(&link, spot, size);
                 write(&link, spot, over, next, None).await
             }
-            (Verdict::Near(size), seen) => {
-                let _reserved = Reserved::new(&link, spot, size);
-                write(&link, spot, over, next, Some(seen)).await
-            }
+            (Verdict::Near, seen) => write(&link, spot, over, next, Some(seen)).await,
         }
     }
 

@@ -1,0 +1,133 @@
+//! A bus on a cluster of Redis, by sharded publish and subscribe: a channel has a slot, and who has the slot has the
+//! channel. Published there it stays among that master and its replicas, while what is published as on a single Redis
+//! goes to all servers of the cluster.
+//!
+//! Each master is a broker by itself (`broker`), with a connection, probes and losses of its own: one that is away takes
+//! no other along. What is added here is which channel is whose (`masters`), and how that is found out (`scout`). The
+//! library's own client of clusters is not used: it subscribes again where slots went without looking whether that
+//! worked, and does not say what was lost.
+
+mod master;
+mod masters;
+mod scout;
+mod slots;
+mod topology;
+mod whole;
+
+use std::sync::{Arc, Weak};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Bus, Payload, Receive, Status, Subscription};
+use crate::config::BrokerUrl;
+use masters::Masters;
+
+/// One host's end of a bus that a cluster of Redis carries.
+pub(super) struct ShardedBus {
+    masters: Arc<Masters>,
+    /// Until it is attached.
+    task: Mutex<Option<BoxFuture<'static, ()>>>,
+    stopping: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl ShardedBus {
+    /// A bus that begins to look for its cluster when it is attached, which has to be within a tokio runtime. So many
+    /// messages and bytes may wait for each master.
+    pub(super) fn new(url: &BrokerUrl, prefix: &str, outgoing_max: (usize, usize)) -> Self {
+        let masters = Arc::new(Masters::new(url.clone(), prefix, outgoing_max));
+        let task = scout::run(Arc::clone(&masters));
+        let stopping = CancellationToken::new();
+        Self {
+            masters,
+            task: Mutex::new(Some(task.boxed())),
+            _stop: stopping.clone().drop_guard(),
+            stopping,
+        }
+    }
+}
+
+impl Bus for ShardedBus {
+    fn attach(&self, receiver: Arc<dyn Receive>) {
+        self.masters.attach(receiver);
+        if let Some(task) = self.task.lock().take() {
+            let stopping = self.stopping.clone();
+            tokio::spawn(async move { stopping.run_until_cancelled(task).await });
+        }
+    }
+
+    fn publish(&self, channel: &str, payload: &dyn Payload) {
+        self.masters
+            .with_owner(channel, |bus| bus.publish(channel, payload));
+    }
+
+    fn subscribe(&self, channel: &str) -> Subscription {
+        let changes = self.masters.changes();
+        self.masters.want(channel);
+        if let Some(Subscription::Confirmed) = self.masters.subscription(channel) {
+            return Subscription::Confirmed;
+        }
+        let masters = Arc::downgrade(&self.masters);
+        let confirming = confirmed(masters, channel.to_owned(), changes);
+        Subscription::Pending(confirming.boxed().shared())
+    }
+
+    fn unsubscribe(&self, channel: &str) {
+        self.masters.release(channel);
+    }
+
+    fn payload_bytes_max(&self) -> usize {
+        self.masters.payload_bytes_max()
+    }
+
+    fn status(&self) -> Status {
+        self.masters.status()
+    }
+}
+
+/// Waits until a channel is proven to arrive from the master that has it, whoever that is by then.
+async fn confirmed(masters: Weak<Masters>, channel: String, mut changes: watch::Receiver<()>) {
+    loop {
+        let Some(alive) = masters.upgrade() else {
+            return;
+        };
+        // What changes after that is noticed.
+        changes.borrow_and_update();
+        let subscription = alive.subscription(&channel);
+        // The masters must not live on by those who wait for them.
+        drop(alive);
+        let confirming = async {
+            match subscription {
+                Some(Subscription::Confirmed) => true,
+                // It is looked at once more: perhaps it was only given up there, for another master.
+                Some(pending) => pending.confirmed().map(|()| false).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            is_confirmed = confirming => {
+                if is_confirmed {
+                    return;
+                }
+            }
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for ShardedBus {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("ShardedBus")
+            .field("broker", &self.masters.url)
+            .finish_non_exhaustive()
+    }
+}

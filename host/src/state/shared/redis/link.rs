@@ -1,0 +1,202 @@
+//! A connection with one server of Redis, made again whenever it is lost, for ever. Owns nothing else: what is asked
+//! through it, a call of the script, is tried once.
+
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, ErrorKind, FromRedisValue, PushKind, RedisError, ServerErrorKind};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use uuid::Uuid;
+
+use crate::cluster::{Backoff, RedisServer};
+
+const SCRIPT: &str = include_str!("values.lua");
+/// How many of the script's arguments are keys.
+const KEYS: usize = 5;
+
+/// How long a connection may take to be made.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// How long to wait for one that is being made: as long as two attempts are apart.
+const CONNECTING_MAX: Duration = Duration::from_millis(500);
+/// How often to see whether the server still answers, and how long that may take: events that are cut short must not
+/// be who finds out, or one could have the connection ended by asking for little time.
+const PULSE: Duration = Duration::from_millis(500);
+const PULSE_MAX: Duration = Duration::from_secs(1);
+
+/// One server. Dropping it ends the connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    current: watch::Receiver<Option<Current>>,
+    _keeping: AbortOnDropHandle<()>,
+}
+
+#[derive(Clone)]
+struct Current {
+    connection: MultiplexedConnection,
+    /// What the server calls the script: its digest.
+    script: String,
+    is_over: CancellationToken,
+}
+
+/// Why there is no answer: for the log.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LinkError {
+    #[error("there is no connection with the broker")]
+    Away,
+    #[error("the connection with the broker was lost")]
+    Lost,
+    #[error("the broker: {0}")]
+    Redis(#[from] RedisError),
+}
+
+impl Link {
+    /// Begins to connect. `name` is for the log.
+    pub(super) fn begin(server: RedisServer, name: String) -> Self {
+        let (sender, current) = watch::channel(None);
+        let keeping = tokio::spawn(keep(server, name, sender));
+        Self {
+            current,
+            _keeping: AbortOnDropHandle::new(keeping),
+        }
+    }
+
+    /// Calls the script, once. After an error that is not the server's, it may have been done or not. `is_asking` is for a
+    /// node of a cluster to which the keys are moving.
+    pub(super) async fn call<T: FromRedisValue>(
+        &self,
+        arguments: &[Vec<u8>],
+        is_asking: bool,
+    ) -> Result<T, LinkError> {
+        let current = self.current().await?;
+        let mut calling = redis::cmd("EVALSHA");
+        calling.arg(&current.script).arg(KEYS);
+        for argument in arguments {
+            calling.arg(argument.as_slice());
+        }
+        match current.ask(&calling, is_asking).await {
+            // The server has forgotten it: nothing has been done.
+            Err(LinkError::Redis(error))
+                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
+            {
+                let _: String = current.ask(&loading(), false).await?;
+                current.ask(&calling, is_asking).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn current(&self) -> Result<Current, LinkError> {
+        let mut current = self.current.clone();
+        let is_there = current.wait_for(Option::is_some);
+        let found = timeout(CONNECTING_MAX, is_there).await;
+        let found = found.map_err(|_| LinkError::Away)?;
+        let found = found.map_err(|_| LinkError::Away)?;
+        found.clone().ok_or(LinkError::Away)
+    }
+}
+
+impl Current {
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd, is_asking: bool) -> Result<T, LinkError> {
+        let mut connection = self.connection.clone();
+        let asking = async {
+            if !is_asking {
+                return command.query_async(&mut connection).await;
+            }
+            // In one piece: it is about the very next command.
+            let mut both = redis::pipe();
+            both.cmd("ASKING").ignore().add_command(command.clone());
+            let (answer,) = both.query_async(&mut connection).await?;
+            Ok(answer)
+        };
+        let answer = tokio::select! {
+            answer = asking => answer,
+            () = self.is_over.cancelled() => return Err(LinkError::Lost),
+        };
+        answer.map_err(|error: RedisError| {
+            // One that only reads has been the master before.
+            if error.is_unrecoverable_error() || error.code() == Some("READONLY") {
+                self.is_over.cancel();
+            }
+            error.into()
+        })
+    }
+}
+
+fn loading() -> Cmd {
+    let mut loading = redis::cmd("SCRIPT");
+    loading.arg("LOAD").arg(SCRIPT);
+    loading
+}
+
+async fn keep(server: RedisServer, name: String, sender: watch::Sender<Option<Current>>) {
+    let mut backoff = Backoff::default();
+    let mut is_away = false;
+    loop {
+        let cause = match timeout(CONNECT_MAX, connect(&server)).await {
+            Ok(Ok(current)) => {
+                backoff.reset();
+                if is_away {
+                    is_away = false;
+                    tracing::info!(broker = name, "shared state is there again");
+                }
+                sender.send_replace(Some(current.clone()));
+                live(&current).await;
+                sender.send_replace(None);
+                current.is_over.cancel();
+                "the connection was lost".to_owned()
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {CONNECT_MAX:?}"),
+        };
+        if !is_away {
+            is_away = true;
+            tracing::warn!(broker = name, cause, "shared state is away");
+        }
+        let (random, _) = Uuid::new_v4().as_u64_pair();
+        sleep(backoff.next(random)).await;
+    }
+}
+
+async fn connect(server: &RedisServer) -> Result<Current, RedisError> {
+    let is_over = CancellationToken::new();
+    let lost = is_over.clone();
+    let connecting = server.connect(move |push| {
+        if push.kind == PushKind::Disconnection {
+            lost.cancel();
+        }
+    });
+    let mut connection = connecting.await?;
+    Ok(Current {
+        script: loading().query_async(&mut connection).await?,
+        connection,
+        is_over,
+    })
+}
+
+/// Waits until the connection is of no use any more.
+async fn live(current: &Current) {
+    let ping = redis::cmd("PING");
+    let beating = async {
+        let mut connection = current.connection.clone();
+        loop {
+            sleep(PULSE).await;
+            let beat = ping.exec_async(&mut connection);
+            if !matches!(timeout(PULSE_MAX, beat).await, Ok(Ok(()))) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = beating => {}
+        () = current.is_over.cancelled() => {}
+    }
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Current").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,168 @@
+//! Rooms of several hosts on one Redis, with the other hosts' members made up.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+use crate::state::change::Set;
+use crate::state::rooms::EMPTY_MAX;
+use crate::state::tests::server::Server;
+use crate::state::{Owner, Quota};
+
+const QUOTA: Quota = Quota {
+    keys_max: usize::MAX,
+    bytes_max: usize::MAX,
+};
+const START: Time = Time::from_millis(1_000);
+
+fn later(millis: u64) -> Time {
+    let minute = u64::try_from(EMPTY_MAX.as_millis()).unwrap();
+    Time::from_millis(START.as_millis() + minute + millis)
+}
+
+async fn set(host: &Shared, room: &str, key: &str) {
+    let owner = Owner::Room(room.to_owned());
+    let change = Set {
+        value: "1".to_owned(),
+        ttl: None,
+    };
+    host.change(&owner, key, change, QUOTA, START)
+        .await
+        .unwrap();
+}
+
+async fn keys(host: &Shared, room: &str) -> Vec<String> {
+    let owner = Owner::Room(room.to_owned());
+    host.keys(&owner, "", None, 9, START).await.unwrap().keys
+}
+
+/// What the other hosts say, and how often they were asked.
+#[derive(Default)]
+struct Others {
+    here: Vec<&'static str>,
+    there: Option<Vec<&'static str>>,
+    asked: AtomicU32,
+}
+
+impl Others {
+    fn have(rooms: &[&'static str]) -> Self {
+        Self {
+            there: Some(rooms.to_vec()),
+            ..Self::default()
+        }
+    }
+}
+
+impl Members for Others {
+    fn are_here(&self, room: &str) -> bool {
+        self.here.contains(&room)
+    }
+
+    async fn elsewhere(&self, _: Vec<String>) -> Option<BTreeSet<String>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let there = self.there.as_ref()?;
+        Some(there.iter().map(ToString::to_string).collect())
+    }
+}
+
+#[tokio::test]
+async fn what_a_killed_host_leaves_is_found_by_another() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let killed = server.shared("a");
+    for room in ["left", "there", "here"] {
+        set(&killed, room, "k").await;
+    }
+    drop(killed);
+    let host = server.shared("a");
+    let others = Others {
+        here: vec!["here"],
+        ..Others::have(&["there"])
+    };
+    host.find_abandoned(START, &others).await.unwrap();
+    host.find_abandoned(Time::from_millis(later(0).as_millis() - 1), &others)
+        .await
+        .unwrap();
+    assert_eq!(keys(&host, "left").await, ["k"]);
+    assert_eq!(others.asked.load(Ordering::Relaxed), 0);
+    // Not all have answered: nothing is certain.
+    host.find_abandoned(later(0), &Others::default())
+        .await
+        .unwrap();
+    assert_eq!(keys(&host, "left").await, ["k"]);
+    host.find_abandoned(later(1), &others).await.unwrap();
+    assert!(keys(&host, "left").await.is_empty());
+    assert_eq!(keys(&host, "there").await, ["k"]);
+    assert_eq!(keys(&host, "here").await, ["k"]);
+    // Who is told that there are members asks again in a minute, and not before.
+    host.find_abandoned(later(2), &others).await.unwrap();
+    assert_eq!(others.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_room_ends_when_nobody_has_members_and_all_have_said_so() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let host = server.shared("a");
+    set(&host, "r", "k").await;
+    let rooms = ["r".to_owned(), "none".to_owned()];
+    for others in [Others::have(&["r"]), Others::default()] {
+        host.end(&rooms, &others).await.unwrap();
+        assert_eq!(keys(&host, "r").await, ["k"]);
+    }
+    let nobody = Others::have(&[]);
+    host.end(&rooms, &nobody).await.unwrap();
+    assert!(keys(&host, "r").await.is_empty());
+    // Nobody is asked for rooms without values.
+    host.end(&rooms, &nobody).await.unwrap();
+    assert_eq!(nobody.asked.load(Ordering::Relaxed), 1);
+}
+
+/// Writes while it is asked: somebody has joined on another host just after that has answered.
+struct Joining(Shared);
+
+impl Members for Joining {
+    fn are_here(&self, _: &str) -> bool {
+        false
+    }
+
+    async fn elsewhere(&self, _: Vec<String>) -> Option<BTreeSet<String>> {
+        set(&self.0, "r", "new").await;
+        set(&self.0, "r", "again").await;
+        Some(BTreeSet::new())
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_meanwhile_stays() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let host = server.shared("a");
+    for key in ["old", "again"] {
+        set(&host, "r", key).await;
+    }
+    let joining = Joining(server.shared("a"));
+    host.end(&["r".to_owned()], &joining).await.unwrap();
+    assert_eq!(keys(&host, "r").await, ["again", "new"]);
+}
+
+/// More than one step of the script takes.
+#[tokio::test]
+async fn large_rooms_go_as_well() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let host = server.shared("a");
+    for number in 0..1_100 {
+        set(&host, "large", &number.to_string()).await;
+    }
+    set(&host, "large/2", "k").await;
+    let nobody = Others::have(&[]);
+    host.end(&["large".to_owned()], &nobody).await.unwrap();
+    assert!(keys(&host, "large").await.is_empty());
+    assert_eq!(keys(&host, "large/2").await, ["k"]);
+    let rooms = host.keeper.rooms("a").await.unwrap();
+    assert_eq!(rooms, ["large/2"]);
+}
