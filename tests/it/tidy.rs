@@ -169,7 +169,7 @@ fn dependencies_stay_where_they_belong() {
         ("tungstenite", &["ws"]),
         ("metrics_exporter_prometheus", &["metrics"]),
         ("redb", &["state"]),
-        ("async_nats", &["cluster"]),
+        ("async_nats", &["cluster", "state"]),
     ];
     let mut problems = Vec::new();
     for (file, text) in sources("host/src") {

@@ -126,6 +126,12 @@ impl Broker {
         }
     }
 
+    /// Whether it is a NATS.
+    #[must_use]
+    pub fn is_nats(&self) -> bool {
+        self.kind != Kind::Redis
+    }
+
     /// Starts it, and waits until it answers.
     ///
     /// # Errors

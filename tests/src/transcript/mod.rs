@@ -7,6 +7,7 @@
 //! limit message_bytes_max = 200
 //! heartbeat_interval = 100ms
 //! one host: why                       # not played with its clients on several hosts
+//! one host on NATS: why               # not on several hosts that have a NATS
 //!
 //! A connects                          # connecting is implied by the first `A>`
 //! A connects /ws?x=1 | Cookie: a=b    # a path, more headers; JSON in a query is percent-encoded
@@ -57,8 +58,16 @@ pub async fn play(file: &Path, venue: Venue<'_>) -> anyhow::Result<Option<String
         .into_owned();
     let script = parse(&text).map_err(|error| anyhow::anyhow!("{name}:{error}"))?;
     let is_alone = matches!(venue, Venue::OneHost);
-    if !is_alone && script.one_host.is_some() {
-        return Ok(script.one_host);
+    let one_host = match venue {
+        Venue::OneHost => None,
+        Venue::ThreeHosts(broker) if broker.is_nats() => script
+            .one_host
+            .as_ref()
+            .or(script.one_host_on_nats.as_ref()),
+        Venue::ThreeHosts(_) => script.one_host.as_ref(),
+    };
+    if let Some(reason) = one_host {
+        return Ok(Some(reason.clone()));
     }
     let bless = is_alone && std::env::var_os("BLESS").is_some();
     let corrections = play::play(&name, &script, venue, bless).await?;

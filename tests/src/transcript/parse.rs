@@ -12,6 +12,8 @@ pub struct Script {
     pub puppets: Vec<Value>,
     /// Why it cannot be played with its clients on several hosts.
     pub one_host: Option<String>,
+    /// The same of those on NATS alone.
+    pub one_host_on_nats: Option<String>,
     /// Settings: line, key of the configuration, value.
     pub settings: Vec<(usize, String, String)>,
     /// What is done and expected, in order.
@@ -128,6 +130,8 @@ fn set_up(script: &mut Script, number: usize, line: &str) -> Result<bool, String
             .extend(names.split_whitespace().map(str::to_owned));
     } else if let Some(reason) = line.strip_prefix("one host: ") {
         script.one_host = Some(reason.to_owned());
+    } else if let Some(reason) = line.strip_prefix("one host on NATS: ") {
+        script.one_host_on_nats = Some(reason.to_owned());
     } else if let Some(manifest) = line.strip_prefix("plugin ") {
         script.puppets.push(
             serde_json::from_str(&expand(manifest)?)
@@ -296,20 +300,21 @@ mod tests {
 
     #[test]
     fn set_up_comes_before_the_dialogue() {
-        let text = "# about\none host: why\nplugins: chat echo\nplugin {\"name\":\n  \"x\"}\nlimit rooms_max = 1\npath = /a\nA> x = 1\n";
+        let text = "# about\none host: why\none host on NATS: too\nplugins: chat echo\nplugin {\"name\":\n  \"x\"}\nlimit rooms_max = 1\npath = /a\nA> x = 1\n";
         let script = parse(text).unwrap();
         assert_eq!(script.plugins, ["chat", "echo"]);
         assert_eq!(script.one_host.as_deref(), Some("why"));
+        assert_eq!(script.one_host_on_nats.as_deref(), Some("too"));
         assert_eq!(script.puppets, [serde_json::json!({ "name": "x" })]);
         assert_eq!(
             script.settings[0],
-            (6, "limits.rooms_max".to_owned(), "1".to_owned())
+            (7, "limits.rooms_max".to_owned(), "1".to_owned())
         );
-        assert_eq!(script.settings[1], (7, "path".to_owned(), "/a".to_owned()));
+        assert_eq!(script.settings[1], (8, "path".to_owned(), "/a".to_owned()));
         assert_eq!(
             script.steps,
             [Step {
-                line: 8,
+                line: 9,
                 who: "A".to_owned(),
                 what: What::Send("x = 1".to_owned(), 1)
             }]
