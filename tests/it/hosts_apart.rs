@@ -40,7 +40,7 @@ on_both! {
 }
 
 /// One way to the broker.
-const WAY: Duration = Duration::from_millis(150);
+const WAY: Duration = Duration::from_millis(100);
 
 /// With hooks, on a line of its own.
 fn host_on(line: &Line, node: &str, configure: impl FnOnce(&mut Config)) -> TestServer {
@@ -109,7 +109,8 @@ async fn a_broker_may_be_slow(broker: Broker) {
         let began = Instant::now();
         run(&mut clients[1], json!([["join", room]])).await;
         let took = began.elapsed();
-        assert!(took >= 2 * WAY && took < 6 * WAY, "{took:?}");
+        // After a second a join would no longer wait for the broker.
+        assert!(took >= 2 * WAY && took < Duration::from_secs(1), "{took:?}");
         run(&mut clients[0], json!([["broadcast", "n", number, room]])).await;
         assert_eq!(clients[1].receive_json().await.unwrap()["data"], number);
     }

@@ -6,7 +6,7 @@ use super::peers::ANNOUNCE_INTERVAL;
 use crate::cluster::Status;
 
 /// How long the others may take to see who has come, beside the way.
-const GREETING_TIME: Duration = Duration::from_millis(50);
+const GREETING_TIME: Duration = Duration::from_millis(100);
 
 /// However long the way is: by then all of them have said that they are there, whether or not they were asked.
 const GREETING_WAIT_MAX: Duration = Duration::from_secs(2);
@@ -42,8 +42,9 @@ impl Presence {
             return None;
         }
         if bus.is_ready && self.greeted.as_ref().map(|greeted| greeted.since) != Some(bus.since) {
-            // The greeting goes one way and back, and so does each answer.
-            let way = bus.round_trip.map(|way| 2 * way + GREETING_TIME);
+            // The greeting goes to the broker and back, and so does each answer; either may have to wait for as long
+            // until the broker has taken what was sent before.
+            let way = bus.round_trip.map(|way| 4 * way + GREETING_TIME);
             let wait = way.unwrap_or_default().min(GREETING_WAIT_MAX);
             self.greeted = Some(Greeted {
                 since: bus.since,
@@ -127,8 +128,8 @@ mod tests {
             "not greeted"
         );
         presence.next(start, &bus);
-        assert!(!presence.knows_others(start + 2 * WAY, &bus));
-        assert!(presence.knows_others(start + 2 * WAY + GREETING_TIME, &bus));
+        assert!(!presence.knows_others(start + 4 * WAY, &bus));
+        assert!(presence.knows_others(start + 4 * WAY + GREETING_TIME, &bus));
         let again = ready(start + 3 * WAY);
         assert!(!presence.knows_others(start + 10 * WAY, &again));
         let far = Status {
