@@ -217,6 +217,25 @@ impl RedisCluster {
             .await
     }
 
+    /// Makes a replica the master while all are well, and waits until it is.
+    ///
+    /// # Errors
+    /// When it does not become one in time.
+    pub async fn fail_over(&self, replica: usize) -> anyhow::Result<()> {
+        let id = self.id(replica).await?;
+        for number in 0..self.servers.len() {
+            // Its master does not listen to it before, nor has anybody a vote for it.
+            let is_known = |known: &str| {
+                let its = |line: &str| line.starts_with(&id) && line.contains("slave");
+                known.lines().any(its)
+            };
+            let asked = ["CLUSTER", "NODES"];
+            self.says(number, &asked, is_known).await?;
+        }
+        self.ask(replica, &["FAILOVER"]).await?;
+        self.is_promoted(replica).await
+    }
+
     /// The channels that somebody subscribed with this server.
     ///
     /// # Errors

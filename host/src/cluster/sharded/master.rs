@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
+use redis::{Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
 use uuid::Uuid;
 
 use super::masters::Masters;
@@ -120,7 +120,7 @@ impl Link for MasterLink {
             self.asked.lock().extend(batch.subscribe.iter().cloned());
             let answers = self.ask(on_each("SSUBSCRIBE", &batch.subscribe)).await?;
             let refused = std::mem::take(&mut *self.asked.lock());
-            self.refused(&refused, answers)?;
+            self.interrupted(&refused, answers)?;
         }
         if !batch.publish.is_empty() {
             self.publish(&batch.publish).await?;
@@ -140,7 +140,7 @@ impl MasterLink {
     }
 
     /// These channels are not subscribed.
-    fn refused(
+    fn interrupted(
         &self,
         refused: &HashSet<Arc<str>>,
         answers: Vec<RedisResult<Value>>,
@@ -167,16 +167,13 @@ impl MasterLink {
             let command = publishing.cmd("SPUBLISH").arg(channel);
             command.arg(payload.as_ref());
         }
-        let mut answers = self.ask(publishing).await?;
-        let probe = messages
+        let answers = self.ask(publishing).await?;
+        let is_probed = messages
             .last()
-            .filter(|(channel, _)| **channel == **self.inbox.probes());
-        if let (Some(_), Some(Err(error))) = (probe, answers.pop_if(|answer| answer.is_err())) {
-            return Err(error.into());
-        }
-        let refused = answers.iter().filter(|answer| answer.is_err()).count();
+            .is_some_and(|(channel, _)| **channel == **self.inbox.probes());
+        let refused = refused(answers, is_probed)?;
         if refused > 0 {
-            self.inbox.missed(refused as u64);
+            self.inbox.missed(refused);
             hint(&self.masters);
         }
         Ok(())
@@ -190,4 +187,31 @@ fn on_each(command: &str, channels: &[Arc<str>]) -> Pipeline {
         commands.cmd(command).arg(&**channel);
     }
     commands
+}
+
+/// How many payloads were refused. A probe, which can only be the last of them, must not be.
+fn refused(mut answers: Vec<RedisResult<Value>>, is_probed: bool) -> Result<u64, RedisError> {
+    if is_probed {
+        answers.pop().transpose()?;
+    }
+    Ok(answers.iter().filter(|answer| answer.is_err()).count() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_refused_probe_is_told_from_a_refused_payload() {
+        let taken = || Ok(Value::Int(1));
+        let moved = || Err(RedisError::from((ErrorKind::Client, "moved")));
+        assert_eq!(refused(vec![taken(), taken()], false), Ok(0));
+        assert_eq!(refused(vec![moved(), taken()], true), Ok(1));
+        assert_eq!(refused(vec![taken(), moved()], false), Ok(1), "the last");
+        assert_eq!(refused(vec![moved(), moved()], false), Ok(2));
+        assert!(refused(vec![taken(), moved()], true).is_err());
+        assert_eq!(refused(Vec::new(), true), Ok(0));
+    }
 }
