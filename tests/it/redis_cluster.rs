@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 use tokio::time::interval;
-use wardroom_tests::{Broker, Client, RedisCluster, TestServer};
+use wardroom_tests::{Broker, Client, RedisCluster, TestServer, needed};
 
 /// So many that each of three masters has some.
 const ROOMS: usize = 24;
@@ -350,4 +350,23 @@ async fn what_is_no_cluster_is_said_to_be_none() {
     let said = host.logged(&["nobody says who has the slots", "cluster support disabled"]);
     said.await.unwrap();
     up(&host, false).await;
+}
+
+#[tokio::test]
+async fn a_host_that_ends_has_said_so_before() {
+    needed!("redis-server");
+    let Stage {
+        cluster: _cluster,
+        hosts: [one, mut other],
+        members,
+        senders,
+        ..
+    } = Stage::on(RedisCluster::start(3, 0).await.unwrap()).await;
+    drop((members, senders));
+    one.logged(&["host found", "two"]).await.unwrap();
+    tokio::task::spawn_blocking(move || other.stop())
+        .await
+        .unwrap()
+        .unwrap();
+    one.logged(&["host gone", "two"]).await.unwrap();
 }

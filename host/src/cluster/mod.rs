@@ -51,7 +51,7 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Sends to all hosts that subscribed to the channel; whether this one is among them is the bus's choice, as a
     /// host knows its own by their node's name. At most once: what cannot be delivered is dropped and counted. What one
-    /// host publishes arrives in that order, whatever the channels.
+    /// host publishes arrives in that order, whatever the channels; on a cluster of brokers, channel by channel.
     fn publish(&self, channel: &str, payload: &dyn Payload);
 
     /// Begins to receive a channel.

@@ -5,11 +5,14 @@
 //! slots move: a payload is published with one master, but both of those that take turns may pass it on.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -153,6 +156,13 @@ impl Masters {
             .iter()
             .map(|member| member.bus.payload_bytes_max());
         all.min().unwrap_or(usize::MAX)
+    }
+
+    /// Completes when each of them has what it was given until now, or is lost.
+    pub(super) fn flush(&self) -> impl Future<Output = ()> + Send + use<> {
+        let map = self.map.load();
+        let flushing = map.members.iter().map(|member| member.bus.flush());
+        join_all(flushing.collect::<Vec<_>>()).map(drop)
     }
 
     pub(super) fn status(&self) -> Status {

@@ -14,6 +14,8 @@ mod slots;
 mod topology;
 mod whole;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
@@ -78,6 +80,10 @@ impl Bus for ShardedBus {
 
     fn unsubscribe(&self, channel: &str) {
         self.masters.release(channel);
+    }
+
+    fn flush(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.masters.flush())
     }
 
     fn payload_bytes_max(&self) -> usize {
