@@ -109,6 +109,10 @@ impl Bus for BrokerBus {
         self.shared.payload_bytes_max()
     }
 
+    fn link(&self) -> u64 {
+        self.shared.link()
+    }
+
     fn status(&self) -> Status {
         self.shared.status()
     }

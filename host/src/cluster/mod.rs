@@ -71,6 +71,12 @@ pub trait Bus: Send + Sync + 'static {
         usize::MAX
     }
 
+    /// Which of its connections to the broker carries what is published now: each has a greater number than those before.
+    /// What went out on one that was given up may arrive behind what goes out on the next.
+    fn link(&self) -> u64 {
+        0
+    }
+
     /// How it is doing. One that cannot fail is always ready.
     fn status(&self) -> Status {
         Status::always_ready()

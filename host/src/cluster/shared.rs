@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) work: Notify,
     /// There is a connection: what is published can be sent.
     is_linked: AtomicBool,
+    /// How many connections there have been.
+    links: AtomicU64,
     /// Of the last connection.
     payload_bytes_max: AtomicUsize,
     /// When something last arrived: milliseconds after `base`.
@@ -81,6 +83,7 @@ impl Shared {
             }),
             work: Notify::new(),
             is_linked: AtomicBool::new(false),
+            links: AtomicU64::new(0),
             payload_bytes_max: AtomicUsize::new(usize::MAX),
             heard: AtomicU64::new(0),
             base: now,
@@ -163,6 +166,10 @@ impl Shared {
 
     pub(super) fn payload_bytes_max(&self) -> usize {
         self.payload_bytes_max.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn link(&self) -> u64 {
+        self.links.load(Ordering::Relaxed)
     }
 
     pub(super) fn status(&self) -> Status {
@@ -253,6 +260,7 @@ impl Shared {
         state.channels.lose();
         drop(state);
         self.heard();
+        self.links.fetch_add(1, Ordering::Relaxed);
         self.payload_bytes_max
             .store(payload_bytes_max, Ordering::Relaxed);
         self.is_linked.store(true, Ordering::Relaxed);

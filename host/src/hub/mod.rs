@@ -250,6 +250,7 @@ impl Hub {
         let exchange = &self.inner.exchange;
         let origin = &exchange.origin;
         let sequence = &self.inner.sequence;
+        let link = exchange.bus.link();
         let channel = self.inner.channel(room);
         exchange.bus.publish(
             &channel,
@@ -258,6 +259,7 @@ impl Hub {
                 except,
                 origin,
                 sequence,
+                link,
             },
         );
     }

@@ -20,6 +20,8 @@ pub(super) struct RoomMessage<'a> {
     pub(super) except: Option<ConnectionId>,
     pub(super) origin: &'a Origin,
     pub(super) sequence: &'a AtomicU64,
+    /// Which of the bus's connections carries it.
+    pub(super) link: u64,
 }
 
 impl Payload for RoomMessage<'_> {
@@ -32,8 +34,12 @@ impl Payload for RoomMessage<'_> {
         if let Some(except) = self.except {
             write!(rest, r#","excludeId":"{except}""#).expect("a string takes all writes");
         }
-        write!(payload, r#"{rest},{origin},"seq":{sequence}}}"#)
-            .expect("a vector takes all writes");
+        let link = self.link;
+        write!(
+            payload,
+            r#"{rest},{origin},"seq":{sequence},"link":{link}}}"#
+        )
+        .expect("a vector takes all writes");
         payload.into()
     }
 }
@@ -51,6 +57,7 @@ pub(super) struct Envelope<'a> {
     exclude_id: Option<String>,
     node: Option<String>,
     run: Option<String>,
+    link: Option<u64>,
 }
 
 /// What is there, be it `null`, which is data like any other; serde would take that for nothing.
@@ -85,6 +92,11 @@ impl Inner {
             serde_json::from_slice(payload).map_err(|_| Malformed::NoEnvelope)?;
         let origin = &self.exchange.origin;
         if origin.is(envelope.node.as_deref(), envelope.run.as_deref()) {
+            return Ok(());
+        }
+        if let (Some(run), Some(link)) = (&envelope.run, envelope.link)
+            && self.exchange.is_late(run, link)
+        {
             return Ok(());
         }
         let except = envelope.exclude_id.as_ref();

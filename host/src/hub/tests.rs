@@ -216,6 +216,38 @@ fn hosts_on_one_bus_share_a_room_and_nobody_gets_anything_twice() {
     assert!(received(&alice).is_empty() && received(&bob).is_empty());
 }
 
+/// As a broker has it that was stopped: it reads on where the sender has given it up, beside what that sends anew.
+#[test]
+fn what_comes_behind_a_later_connection_of_its_sender_is_dropped() {
+    struct Text(String);
+    impl crate::cluster::Payload for Text {
+        fn encode(&self) -> Bytes {
+            self.0.clone().into()
+        }
+    }
+    let bus = LocalBus::new();
+    let elsewhere = hub_on("b", bus.another(), "default");
+    let elsewhere = &elsewhere.inner.exchange.bus;
+    let hub = hub_on("a", bus, "default");
+    let exchange = &hub.inner.exchange;
+    exchange.bus.subscribe("ws:nodes");
+    let member = open(&hub);
+    join(&hub, &member, "/r").unwrap();
+    let run = "9e107d9d-372b-4b68-98ab-000000000000";
+    let alive = format!(r#"{{"alive":{{"from":"{run}","node":"b"}}}}"#);
+    elsewhere.publish("ws:nodes", &Text(alive));
+    for (event, link) in [("first", 1), ("next", 2), ("late", 1), ("last", 2)] {
+        let payload = format!(
+            r#"{{"event":"{event}","path":"/r","node":"b","run":"{run}","seq":0,"link":{link}}}"#
+        );
+        elsewhere.publish("ws:room:/r", &Text(payload));
+    }
+    let pushes = ["first", "next", "last"];
+    let pushes = pushes.map(|event| format!(r#"{{"event":"{event}","path":"/r"}}"#));
+    assert_eq!(received(&member), pushes);
+    assert_eq!(exchange.bus_status().dropped, 1);
+}
+
 #[test]
 fn tenants_share_no_room() {
     let backlog = Arc::new(Backlog::new(usize::MAX));

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// What was answered so long before a fault may still have been on its way to the broker.
-const ON_ITS_WAY_MAX: Duration = Duration::from_millis(50);
+/// What was answered so long before a fault may still have been on its way, or as long as the slowest took that came.
+const ON_ITS_WAY: Duration = Duration::from_millis(50);
 
 /// The broadcasts of one host, by its number, to one room, by its number. They are numbered from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +117,7 @@ impl Ledger {
     /// Of who and where is still there.
     pub(super) fn count(&self, outage: &Outage) -> Counts {
         let mut counts = Counts::default();
+        let on_its_way = self.slowest(outage.began).max(ON_ITS_WAY);
         for (stream, sent) in &self.sent {
             let is_gone = outage.effect(stream.from) == Effect::Gone;
             // What a host that has ended did not answer, nobody was promised.
@@ -137,7 +138,7 @@ impl Ledger {
                         continue;
                     }
                     counts.lost_elsewhere += 1;
-                    if !outage.covers(stream.from, to, sent) {
+                    if !outage.covers(stream.from, to, sent, on_its_way) {
                         counts.lost_outside += 1;
                     }
                 }
@@ -165,6 +166,19 @@ impl Ledger {
         Some(whole)
     }
 
+    /// How long what was answered before this took to come to another host, at most.
+    fn slowest(&self, before: Instant) -> Duration {
+        let elsewhere = self.heard.iter().filter(|((from, to), _)| from.from != *to);
+        let times = elsewhere.flat_map(|((stream, _), heard)| {
+            let sent = self.sent.get(stream).map_or(&[][..], Vec::as_slice);
+            heard.iter().filter_map(move |heard| {
+                let answered = sent.get(heard.number)?.answered?;
+                (answered < before).then(|| heard.at.saturating_duration_since(answered))
+            })
+        });
+        times.max().unwrap_or_default()
+    }
+
     fn heard(&self, stream: Stream, to: usize) -> &[Heard] {
         self.heard.get(&(stream, to)).map_or(&[], Vec::as_slice)
     }
@@ -176,8 +190,8 @@ impl Outage {
     }
 
     /// Whether it was sent while there was an outage between these two.
-    fn covers(&self, from: usize, to: usize, sent: &Sent) -> bool {
-        let is_after = sent.answered.unwrap_or(sent.at) + ON_ITS_WAY_MAX >= self.began;
+    fn covers(&self, from: usize, to: usize, sent: &Sent, on_its_way: Duration) -> bool {
+        let is_after = sent.answered.unwrap_or(sent.at) + on_its_way >= self.began;
         let is_before = [from, to].into_iter().any(|host| match self.effect(host) {
             Effect::None => false,
             Effect::Until(end) => sent.at < end,
@@ -263,7 +277,7 @@ mod tests {
     fn only_what_was_sent_during_the_outage_may_be_lost() {
         let start = Instant::now();
         let at = |millis| start + Duration::from_millis(millis);
-        let ledger = ledger(start, [&ALL, &[0, 1, 2, 6, 7, 8, 9]]);
+        let got = ledger(start, [&ALL, &[0, 1, 2, 6, 7, 8, 9]]);
         for (began, ended, outside) in [
             (250, 550, 0),
             // It was on its way.
@@ -272,16 +286,21 @@ mod tests {
             (250, 450, 1),
             (250, 350, 2),
         ] {
-            let counts = ledger.count(&outage(at(began), Effect::Until(at(ended))));
+            let counts = got.count(&outage(at(began), Effect::Until(at(ended))));
             assert_eq!(
                 (counts.lost_elsewhere, counts.lost_outside),
                 (3, outside),
                 "from {began} to {ended}"
             );
         }
-        assert_eq!(ledger.count(&outage(at(250), Effect::None)).lost_outside, 3);
-        assert_eq!(ledger.count(&outage(at(250), Effect::Gone)).lost_outside, 0);
-        assert_eq!(ledger.count(&outage(at(460), Effect::Gone)).lost_outside, 2);
+        // Where others were as slow, it may have been on its way for as long.
+        let mut slow = ledger(start, [&ALL, &[0, 6, 7, 8, 9]]);
+        slow.hear(STREAM, 1, 1, at(100 + 170));
+        let counts = slow.count(&outage(at(360), Effect::Until(at(550))));
+        assert_eq!((counts.lost_elsewhere, counts.lost_outside), (4, 0));
+        assert_eq!(got.count(&outage(at(250), Effect::None)).lost_outside, 3);
+        assert_eq!(got.count(&outage(at(250), Effect::Gone)).lost_outside, 0);
+        assert_eq!(got.count(&outage(at(460), Effect::Gone)).lost_outside, 2);
     }
 
     #[test]

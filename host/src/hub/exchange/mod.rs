@@ -51,6 +51,8 @@ pub struct Exchange {
     presence: Mutex<Presence>,
     asks: Asks,
     malformed: AtomicU64,
+    /// Broadcasts that came too late.
+    late: AtomicU64,
 }
 
 impl Exchange {
@@ -67,16 +69,29 @@ impl Exchange {
             presence: Mutex::default(),
             asks: Asks::default(),
             malformed: AtomicU64::new(0),
+            late: AtomicU64::new(0),
         });
         let ear = Ear(Arc::downgrade(&exchange));
         exchange.bus.attach(Arc::new(ear));
         exchange
     }
 
-    /// How the bus is doing.
+    /// How the bus is doing. What came too late counts as dropped.
     #[must_use]
     pub fn bus_status(&self) -> Status {
-        self.bus.status()
+        let mut status = self.bus.status();
+        status.dropped += self.late.load(Ordering::Relaxed);
+        status
+    }
+
+    /// Whether a broadcast of another host comes behind what that has sent on a later connection to the broker: a broker
+    /// that was stopped reads on where hosts have long given it up. Lost is better than out of order: it was sent while
+    /// the bus was away, when broadcasts are lost.
+    pub(super) fn is_late(&self, run: &str, link: u64) -> bool {
+        let run = Run::read(run);
+        let is_late = run.is_some_and(|run| self.peers.lock().is_late(run, link));
+        self.late.fetch_add(u64::from(is_late), Ordering::Relaxed);
+        is_late
     }
 
     /// Payloads of the bus that were nothing to deliver.

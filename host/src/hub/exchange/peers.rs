@@ -29,6 +29,10 @@ impl Run {
     pub(super) fn random() -> Self {
         Self(Uuid::new_v4())
     }
+
+    pub(super) fn read(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok().map(Self)
+    }
 }
 
 impl fmt::Display for Run {
@@ -47,6 +51,8 @@ pub(super) struct Peers {
 struct Peer {
     node: String,
     heard: Instant,
+    /// The last of its connections to the broker that it was heard on.
+    link: u64,
 }
 
 impl Peers {
@@ -60,8 +66,24 @@ impl Peers {
             return false;
         }
         let node = node.to_owned();
-        self.known.insert(run, Peer { node, heard: now });
+        self.known.insert(
+            run,
+            Peer {
+                node,
+                heard: now,
+                link: 0,
+            },
+        );
         true
+    }
+
+    /// Whether what a host has sent on one of its connections comes behind what it has sent on a later one.
+    pub(super) fn is_late(&mut self, run: Run, link: u64) -> bool {
+        let Some(peer) = self.known.get_mut(&run) else {
+            return false;
+        };
+        peer.link = peer.link.max(link);
+        link < peer.link
     }
 
     /// A host has said that it ends. Returns its name.
@@ -136,6 +158,27 @@ mod tests {
         assert_eq!(peers.gone(a).as_deref(), Some("a"));
         assert_eq!(peers.gone(a), None);
         assert_eq!(peers.nodes(), ["b"]);
+    }
+
+    #[test]
+    fn what_comes_behind_a_later_connection_is_late() {
+        let mut peers = Peers::default();
+        let (a, b) = (Run::random(), Run::random());
+        for run in [a, b] {
+            peers.heard(run, "n", Instant::now());
+        }
+        for (run, link, is_late) in [
+            (a, 1, false),
+            (a, 3, false),
+            (a, 3, false),
+            (a, 2, true),
+            (b, 2, false),
+            (Run::random(), 1, false),
+        ] {
+            assert_eq!(peers.is_late(run, link), is_late);
+        }
+        assert_eq!(Run::read(&a.to_string()), Some(a));
+        assert_eq!(Run::read("a"), None);
     }
 
     #[test]
