@@ -144,6 +144,7 @@ impl Stage {
 
 #[tokio::test]
 async fn members_of_both_hosts_get_a_broadcast_once() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 0).await.unwrap()).await;
     stage.assert_all().await;
     assert_eq!(stage.sum("wardroom_bus_dropped_total"), 0.0);
@@ -166,6 +167,7 @@ async fn members_of_both_hosts_get_a_broadcast_once() {
 
 #[tokio::test]
 async fn nothing_that_is_published_after_a_join_is_missed() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 0).await.unwrap()).await;
     let [_, member] = &mut stage.members;
     let [sender, _] = &mut stage.senders;
@@ -183,6 +185,7 @@ async fn nothing_that_is_published_after_a_join_is_missed() {
 
 #[tokio::test]
 async fn a_master_that_is_killed_is_replaced_by_its_replica() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 1).await.unwrap()).await;
     let load = Load::begin(&stage).await;
     stage.cluster.kill(1).await.unwrap();
@@ -201,6 +204,7 @@ async fn a_master_that_is_killed_is_replaced_by_its_replica() {
 
 #[tokio::test]
 async fn a_master_that_was_stopped_comes_back_when_it_is_replaced() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 1).await.unwrap()).await;
     let load = Load::begin(&stage).await;
     stage.cluster.signal(1, "STOP").await.unwrap();
@@ -218,6 +222,7 @@ async fn a_master_that_was_stopped_comes_back_when_it_is_replaced() {
 
 #[tokio::test]
 async fn a_replica_may_become_master_while_all_are_well() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 1).await.unwrap()).await;
     let load = Load::begin(&stage).await;
     for (replica, master) in [(4, 1), (1, 4)] {
@@ -234,6 +239,7 @@ async fn a_replica_may_become_master_while_all_are_well() {
 
 #[tokio::test]
 async fn a_master_may_be_killed_and_come_back() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 0).await.unwrap()).await;
     let others = stage.rooms_but_of(1);
     for _ in 0..2 {
@@ -255,6 +261,7 @@ async fn a_master_may_be_killed_and_come_back() {
 
 #[tokio::test]
 async fn a_master_may_be_stopped_and_go_on() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 0).await.unwrap()).await;
     let others = stage.rooms_but_of(1);
     let load = Load::begin(&stage).await;
@@ -270,6 +277,7 @@ async fn a_master_may_be_stopped_and_go_on() {
 
 #[tokio::test]
 async fn slots_may_move_to_a_new_master_until_the_old_has_none() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 0).await.unwrap()).await;
     let load = Load::begin(&stage).await;
     let new = stage.cluster.add().await.unwrap();
@@ -291,6 +299,7 @@ async fn slots_may_move_to_a_new_master_until_the_old_has_none() {
 
 #[tokio::test]
 async fn garbage_is_counted_and_ignored() {
+    needed!("redis-server", "redis-cli");
     let mut stage = Stage::on(RedisCluster::start(3, 0).await.unwrap()).await;
     let garbage: [&[u8]; 6] = [
         b"{",
@@ -315,6 +324,7 @@ async fn garbage_is_counted_and_ignored() {
 
 #[tokio::test]
 async fn hosts_may_come_before_the_cluster() {
+    needed!("redis-server", "redis-cli");
     let mut cluster = RedisCluster::start(3, 0).await.unwrap();
     for number in 0..3 {
         cluster.kill(number).await.unwrap();
@@ -344,6 +354,7 @@ async fn hosts_may_come_before_the_cluster() {
 
 #[tokio::test]
 async fn what_is_no_cluster_is_said_to_be_none() {
+    needed!("redis-server", "redis-cli");
     let broker = Broker::redis().await.unwrap();
     let url = broker.url().replace("redis://", "redis-cluster://");
     let host = host_at(&url, "lost", |_| {});
@@ -354,7 +365,7 @@ async fn what_is_no_cluster_is_said_to_be_none() {
 
 #[tokio::test]
 async fn a_host_that_ends_has_said_so_before() {
-    needed!("redis-server");
+    needed!("redis-server", "redis-cli");
     let Stage {
         cluster: _cluster,
         hosts: [one, mut other],
