@@ -177,7 +177,7 @@ async fn clocks_may_be_wrong(broker: Broker) {
     needed!("faketime");
     let mut hosts = vec![Host::start(&broker, "now").await];
     for (node, offset) in [("late", "-1h"), ("early", "+1h")] {
-        let with = |invocation: Invocation| invocation.under("faketime", &["-f", offset]);
+        let with = |invocation: Invocation| invocation.with_clock(offset).unwrap();
         hosts.push(Host::start_with(&broker, node, with).await);
     }
     let mut listed = Value::Null;

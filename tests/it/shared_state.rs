@@ -187,9 +187,9 @@ async fn a_time_to_live_is_over_for_all_by_the_brokers_clock(broker: Broker) {
     let program = program.unwrap_or_else(|_| env!("CARGO_BIN_EXE_wardroom-tested").to_owned());
     let mut skewed = Vec::new();
     for offset in ["+1h", "-1h"] {
-        let arguments = ["-f", offset, &program, "serve", "--listen", "127.0.0.1:0"];
-        let invocation = Invocation::new("faketime", &arguments)
-            .with("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        let invocation = Invocation::new(&program, &["serve", "--listen", "127.0.0.1:0"])
+            .with_clock(offset)
+            .unwrap()
             .with("WARDROOM_CLUSTER_URL", &broker.url())
             .with("WARDROOM_NODE", offset)
             .within(folder.path());

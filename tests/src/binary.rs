@@ -2,7 +2,7 @@
 
 use crate::log::Log;
 use crate::{Client, WAIT, guests};
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -39,13 +39,23 @@ impl Invocation {
         self
     }
 
-    /// The same, run by another program with these arguments of its own.
-    #[must_use]
-    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
-        let run = std::mem::replace(&mut self.program, program.to_owned());
-        let own = arguments.iter().map(|text| (*text).to_owned());
-        self.arguments.splice(..0, own.chain([run]));
-        self
+    /// The same by a clock that is wrong by so much, `+1h` for one. It has what `faketime` gives to those that it runs, but
+    /// is not run by that, which would not pass on that it is to end.
+    ///
+    /// # Errors
+    /// When `faketime` cannot be asked.
+    pub fn with_clock(self, offset: &str) -> anyhow::Result<Self> {
+        let asking = ["-f", offset, "printenv", "LD_PRELOAD"];
+        let asked = std::process::Command::new("faketime")
+            .args(asking)
+            .output()
+            .context("cannot run faketime")?;
+        let library = String::from_utf8(asked.stdout)?;
+        ensure!(!library.is_empty(), "faketime preloads nothing");
+        Ok(self
+            .with("LD_PRELOAD", library.trim())
+            .with("FAKETIME", offset)
+            .with("FAKETIME_DONT_FAKE_MONOTONIC", "1"))
     }
 
     /// The same in another folder.
