@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -58,7 +57,7 @@ enum Standing {
 #[derive(Debug)]
 struct Waiting {
     done: oneshot::Sender<()>,
-    confirmation: Shared<BoxFuture<'static, ()>>,
+    subscription: Subscription,
 }
 
 /// What a broker has to be told.
@@ -83,10 +82,10 @@ impl Channels {
         });
         channel.kept = None;
         if channel.standing == Standing::Proven {
-            return Subscription::Confirmed;
+            return Subscription::done();
         }
         let waiting = channel.waiting.get_or_insert_with(Waiting::new);
-        let subscription = Subscription::Pending(waiting.confirmation.clone());
+        let subscription = waiting.subscription.clone();
         if channel.standing == Standing::Untold {
             channel.change(&mut self.changed, name);
         }
@@ -267,7 +266,7 @@ impl Waiting {
         let (done, proven) = oneshot::channel();
         Self {
             done,
-            confirmation: proven.map(drop).boxed().shared(),
+            subscription: Subscription::pending(proven.map(drop)),
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct LocalBus {
 
 #[derive(Default)]
 struct Network {
-    /// By the number of the end; `None` until it is attached.
+    /// By the number of the end; `None` until it is attached, and when it is gone.
     receivers: Vec<Option<Arc<dyn Receive>>>,
     /// The numbers of the ends that subscribed, by channel.
     subscribers: HashMap<String, Vec<usize>>,
@@ -76,6 +76,19 @@ impl fmt::Debug for LocalBus {
     }
 }
 
+impl Drop for LocalBus {
+    fn drop(&mut self) {
+        let mut network = self.network.write();
+        if let Some(place) = network.receivers.get_mut(self.number) {
+            *place = None;
+        }
+        network.subscribers.retain(|_, subscribers| {
+            subscribers.retain(|number| *number != self.number);
+            !subscribers.is_empty()
+        });
+    }
+}
+
 impl Bus for LocalBus {
     fn attach(&self, receiver: Arc<dyn Receive>) {
         if let Some(place) = self.network.write().receivers.get_mut(self.number) {
@@ -101,7 +114,7 @@ impl Bus for LocalBus {
         if !subscribers.contains(&self.number) {
             subscribers.push(self.number);
         }
-        Subscription::Confirmed
+        Subscription::done()
     }
 
     fn unsubscribe(&self, channel: &str) {

@@ -28,6 +28,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 
 use self::redis::Redis;
 use crate::config::{Broker, Config};
@@ -54,7 +56,8 @@ pub trait Bus: Send + Sync + 'static {
     /// host publishes arrives in that order, whatever the channels; on a cluster of brokers, channel by channel.
     fn publish(&self, channel: &str, payload: &dyn Payload);
 
-    /// Begins to receive a channel.
+    /// Begins to receive a channel, or says how far that is by now: what was confirmed may be lost again. However often
+    /// it is called, one [`unsubscribe`](Self::unsubscribe) ends it.
     fn subscribe(&self, channel: &str) -> Subscription;
 
     /// Ends receiving it, now or a moment later.
@@ -124,6 +127,12 @@ pub fn open(config: &Config) -> Arc<dyn Bus> {
 pub trait Payload {
     /// The bytes to send.
     fn encode(&self) -> Bytes;
+
+    /// Whether it has to go out although there is no room for more: small, seldom, and hosts are thought lost without
+    /// it.
+    fn is_vital(&self) -> bool {
+        false
+    }
 }
 
 /// Takes what arrives from other hosts. It must not wait.
@@ -133,18 +142,40 @@ pub trait Receive: Send + Sync {
 }
 
 /// The progress of a subscription.
+///
+/// ```
+/// use wardroom::cluster::Subscription;
+///
+/// assert!(Subscription::done().is_confirmed());
+/// assert!(!Subscription::pending(std::future::pending()).is_confirmed());
+/// ```
 #[derive(Clone)]
-pub enum Subscription {
-    /// What is published from now on arrives.
-    Confirmed,
-    /// It does so once this has completed.
-    Pending(futures_util::future::Shared<Pin<Box<dyn Future<Output = ()> + Send>>>),
-}
+pub struct Subscription(Option<Shared<BoxFuture<'static, ()>>>);
 
 impl Subscription {
+    /// What is published from now on arrives.
+    #[must_use]
+    pub fn done() -> Self {
+        Self(None)
+    }
+
+    /// What is published arrives once this has completed.
+    #[must_use]
+    pub fn pending(confirmation: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(Some(confirmation.boxed().shared()))
+    }
+
+    /// Whether the bus has confirmed, as far as somebody has waited for it.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|pending| pending.peek().is_some())
+    }
+
     /// Waits for the bus to confirm.
     pub async fn confirmed(self) {
-        if let Self::Pending(confirmation) = self {
+        if let Some(confirmation) = self.0 {
             confirmation.await;
         }
     }
@@ -152,9 +183,11 @@ impl Subscription {
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::Confirmed => "Confirmed",
-            Self::Pending(_) => "Pending",
-        })
+        let name = if self.is_confirmed() {
+            "Confirmed"
+        } else {
+            "Pending"
+        };
+        formatter.write_str(name)
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::channels::Channels;
 use super::link::Batch;
-use super::outgoing::{Full, Outgoing};
+use super::outgoing::{Outgoing, Refusal};
 use super::pulse::Pulse;
 use super::status::Status;
 use super::{Payload, Receive, Subscription};
@@ -60,6 +60,8 @@ struct State {
 
 /// Somebody waits until all that was published before has gone.
 struct Flush {
+    /// How many messages there had been by then.
+    pushed: u64,
     /// The probe that proves it, once the last of that is with the broker.
     probe: Option<u64>,
     done: oneshot::Sender<()>,
@@ -104,16 +106,17 @@ impl Shared {
         if !self.is_linked.load(Ordering::Relaxed) {
             return self.dropped(1);
         }
-        let payload = payload.encode();
+        let (payload, is_vital) = (payload.encode(), payload.is_vital());
         if payload.len() > self.payload_bytes_max() {
             return self.dropped(1);
         }
         let mut state = self.state.lock();
-        let pushed = state.outgoing.push((channel.to_owned(), payload));
+        let message = (channel.to_owned(), payload);
+        let pushed = state.outgoing.push(message, is_vital);
         match pushed {
             Ok(()) => {}
-            Err(Full::Bytes) => state.status.full.bytes += 1,
-            Err(Full::Messages) => state.status.full.messages += 1,
+            Err(Refusal::Bytes) => state.status.full.bytes += 1,
+            Err(Refusal::Messages) => state.status.full.messages += 1,
         }
         drop(state);
         match pushed {
@@ -124,7 +127,7 @@ impl Shared {
 
     pub(super) fn subscribe(&self, channel: &str) -> Subscription {
         let subscription = self.state.lock().channels.want(channel);
-        if let Subscription::Pending(_) = subscription {
+        if !subscription.is_confirmed() {
             self.work.notify_one();
         }
         subscription
@@ -158,7 +161,12 @@ impl Shared {
         let (done, flushed) = oneshot::channel();
         let mut state = self.state.lock();
         if self.is_linked.load(Ordering::Relaxed) {
-            state.flushes.push(Flush { probe: None, done });
+            let pushed = state.outgoing.pushed();
+            state.flushes.push(Flush {
+                pushed,
+                probe: None,
+                done,
+            });
             self.work.notify_one();
         }
         flushed
@@ -301,8 +309,9 @@ impl Shared {
         *sending = batch.publish.len() as u64;
         // Behind the last that they wait for.
         let mut is_flushing = false;
-        if outgoing.is_empty() {
-            for flush in flushes.iter_mut().filter(|flush| flush.probe.is_none()) {
+        let taken = outgoing.taken();
+        for flush in flushes.iter_mut() {
+            if flush.probe.is_none() && flush.pushed <= taken {
                 flush.probe = Some(pulse.next());
                 is_flushing = true;
             }
@@ -317,12 +326,13 @@ impl Shared {
             }
             pulse.probe(now);
         }
+        // Also when nothing came of those that were looked at.
+        if channels.is_changed() || !outgoing.is_empty() {
+            self.work.notify_one();
+        }
         if batch.unsubscribe.is_empty() && batch.publish.is_empty() {
             let due = pulse.due();
             return Err(channels.next_end().map_or(due, |end| end.min(due)));
-        }
-        if channels.is_changed() || !outgoing.is_empty() {
-            self.work.notify_one();
         }
         pulse.begin(now);
         Ok(batch)

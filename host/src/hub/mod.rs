@@ -193,7 +193,7 @@ impl Hub {
         limits: &Limits,
     ) -> Result<(), JoinError> {
         let subscription = self.begin_join(connection, room, limits)?;
-        if let Subscription::Pending(_) = subscription {
+        if !subscription.is_confirmed() {
             // Late is not lost: the bus goes on trying.
             let _ = tokio::time::timeout(JOIN_WAIT_MAX, subscription.confirmed()).await;
         }
@@ -218,7 +218,7 @@ impl Hub {
             // It enters when it opens.
             Phase::Connecting => {
                 let is_room = rooms.len() < limits.rooms_max || rooms.size(room.as_str()) > 0;
-                is_room.then_some(Subscription::Confirmed)
+                is_room.then_some(Subscription::done())
             }
         };
         let subscription = entered.ok_or(JoinError::TooManyRooms(Limit::RoomsMax))?;

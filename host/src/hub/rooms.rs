@@ -80,8 +80,6 @@ pub(super) struct Rooms {
 struct Room {
     /// Dense, so that a broadcast walks memory in order.
     members: IndexMap<ConnectionId, Arc<Connection>>,
-    /// Of the room's channel on the bus: begun by the first member, shared by those who join meanwhile.
-    subscription: Subscription,
 }
 
 impl Rooms {
@@ -97,7 +95,8 @@ impl Rooms {
     }
 
     /// Adds a member; `None` when it would be the first of one room more than there may be. `subscribe` is called under
-    /// the room's lock when it is the first.
+    /// the room's lock: for the first as for those who come later, as what has once arrived may have to be subscribed
+    /// again since then.
     pub(super) fn insert(
         &self,
         name: &RoomName,
@@ -116,12 +115,11 @@ impl Rooms {
                 counted.ok()?;
                 place.insert(Room {
                     members: IndexMap::new(),
-                    subscription: subscribe(),
                 })
             }
         };
         room.members.insert(member.id, Arc::clone(member));
-        Some(room.subscription.clone())
+        Some(subscribe())
     }
 
     /// Removes a member. `end` is called under the room's lock when it was the last.

@@ -9,7 +9,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::cluster::LocalBus;
+use crate::cluster::{Bus, LocalBus};
+
+mod away;
 
 fn request() -> Request {
     Request {
@@ -22,7 +24,7 @@ fn request() -> Request {
     }
 }
 
-fn hub_on(node: &str, bus: LocalBus, tenant: &str) -> Hub {
+fn hub_on(node: &str, bus: impl Bus, tenant: &str) -> Hub {
     let backlog = Arc::new(Backlog::new(usize::MAX));
     let exchange = Exchange::new(node, "", Arc::new(bus), backlog);
     Hub::new(&exchange, &tenant.parse().unwrap())

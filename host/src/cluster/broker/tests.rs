@@ -70,13 +70,16 @@ struct Stage {
 }
 
 fn stage() -> Stage {
+    stage_with(Outgoing::new(3, 1_000))
+}
+
+fn stage_with(outgoing: Outgoing) -> Stage {
     let (sender, asked) = mpsc::channel(1);
     let attempts = Arc::new(AtomicUsize::new(0));
     let transport = Played {
         asked: sender,
         attempts: Arc::clone(&attempts),
     };
-    let outgoing = Outgoing::new(3, 1_000);
     let bus = BrokerBus::new(transport, "played".to_owned(), "p:", outgoing);
     let kept = Arc::new(Kept::default());
     bus.attach(Arc::clone(&kept) as Arc<dyn Receive>);
@@ -265,6 +268,58 @@ async fn what_was_published_is_flushed_when_a_probe_behind_it_has_come_back() {
     inbox.lost("gone");
     flushed.await;
     assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_does_not_wait_for_what_is_published_after_it() {
+    let mut stage = stage_with(Outgoing::new(10_000, usize::MAX));
+    let inbox = stage.connected().await;
+    echo(&inbox, &stage.sent().await);
+    let publish = |stage: &Stage| {
+        for _ in 0..300 {
+            stage.bus.publish("a", &Text("1"));
+        }
+    };
+    publish(&stage);
+    let mut flushed = stage.bus.flush();
+    for _ in 0..2 {
+        assert!((&mut flushed).now_or_never().is_none());
+        // There is always more to send than one batch holds.
+        publish(&stage);
+        echo(&inbox, &stage.sent().await);
+    }
+    assert!(flushed.now_or_never().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_of_channels_that_need_nothing_is_not_the_last() {
+    let shared = Shared::new("played".to_owned(), Outgoing::new(3, 1_000));
+    let probes = Arc::from("p:probes");
+    shared.begin(usize::MAX);
+    let names = Vec::from_iter((0..1_100).map(|number| number.to_string()));
+    for name in &names {
+        shared.subscribe(name);
+    }
+    while shared.take(&probes).is_ok() {}
+    for name in &names {
+        shared.unsubscribe(name);
+    }
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(shared.take(&probes).unwrap().unsubscribe.len(), 512);
+    for name in &names[512..] {
+        shared.subscribe(name);
+    }
+    shared.subscribe("new");
+    let mut subscribed = Vec::new();
+    while shared.work.notified().now_or_never().is_some() {
+        subscribed.extend(
+            shared
+                .take(&probes)
+                .into_iter()
+                .flat_map(|batch| batch.subscribe),
+        );
+    }
+    assert_eq!(subscribed, [Arc::from("new")]);
 }
 
 #[tokio::test(start_paused = true)]

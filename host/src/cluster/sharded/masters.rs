@@ -131,7 +131,7 @@ impl Masters {
     pub(super) fn subscription(&self, channel: &str) -> Option<Subscription> {
         let state = self.state.lock();
         let Some(slot) = state.wanted.get(channel) else {
-            return Some(Subscription::Confirmed);
+            return Some(Subscription::done());
         };
         let map = self.map.load();
         Some(map.owner(*slot)?.bus.subscribe(channel))

@@ -70,12 +70,12 @@ impl Bus for ShardedBus {
     fn subscribe(&self, channel: &str) -> Subscription {
         let changes = self.masters.changes();
         self.masters.want(channel);
-        if let Some(Subscription::Confirmed) = self.masters.subscription(channel) {
-            return Subscription::Confirmed;
+        let subscription = self.masters.subscription(channel);
+        if let Some(done) = subscription.filter(Subscription::is_confirmed) {
+            return done;
         }
         let masters = Arc::downgrade(&self.masters);
-        let confirming = confirmed(masters, channel.to_owned(), changes);
-        Subscription::Pending(confirming.boxed().shared())
+        Subscription::pending(confirmed(masters, channel.to_owned(), changes))
     }
 
     fn unsubscribe(&self, channel: &str) {
@@ -108,7 +108,7 @@ async fn confirmed(masters: Weak<Masters>, channel: String, mut changes: watch::
         drop(alive);
         let confirming = async {
             match subscription {
-                Some(Subscription::Confirmed) => true,
+                Some(subscription) if subscription.is_confirmed() => true,
                 // It is looked at once more: perhaps it was only given up there, for another master.
                 Some(pending) => pending.confirmed().map(|()| false).await,
                 None => std::future::pending().await,

@@ -228,6 +228,13 @@ impl Exchange {
         is_enough: impl Fn(&RawValue) -> bool + Clone + Send + 'static,
     ) -> (Vec<T>, Coverage) {
         let peers = self.peers.lock().live();
+        let count = |hosts: usize| u32::try_from(hosts).unwrap_or(u32::MAX);
+        if !self.bus.status().is_ready || (peers.is_empty() && !self.knows_others()) {
+            // They cannot be asked, or are not known yet: what there is here is not all.
+            let expected = count(peers.len().max(1) + 1);
+            let answered = 1;
+            return (Vec::new(), Coverage { expected, answered });
+        }
         if peers.is_empty() {
             return (Vec::new(), Coverage::HERE);
         }
@@ -242,7 +249,6 @@ impl Exchange {
         let was_enough = answers.iter().any(|answer| is_enough(answer));
         let read = |answer: Box<RawValue>| serde_json::from_str(answer.get()).ok();
         let answers: Vec<T> = answers.into_iter().filter_map(read).collect();
-        let count = |hosts: usize| u32::try_from(hosts).unwrap_or(u32::MAX);
         let answered = count(answers.len() + 1);
         let expected = if was_enough {
             answered
