@@ -61,6 +61,13 @@ impl Payload for Message<'_> {
             .expect("it has no keys but texts")
             .into()
     }
+
+    fn is_vital(&self) -> bool {
+        matches!(
+            self,
+            Self::Hello { .. } | Self::Alive { .. } | Self::Gone { .. }
+        )
+    }
 }
 
 /// A push to all connections of a tenant, on its way. Read again only when there is another host.
