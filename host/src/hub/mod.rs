@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -61,8 +61,6 @@ struct Inner {
     rooms: Rooms,
     /// Who is told that a room has lost its last member.
     on_room_end: OnceLock<Box<RoomEnd>>,
-    /// Numbers what this host publishes.
-    sequence: AtomicU64,
     /// Bytes that are written to its connections.
     outflow: Flow,
     /// Of one push from another host.
@@ -95,7 +93,6 @@ impl Hub {
             connections: RwLock::default(),
             rooms: Rooms::new(),
             on_room_end: OnceLock::new(),
-            sequence: AtomicU64::new(0),
             outflow: Flow::default(),
             push_bytes_max: AtomicUsize::new(usize::MAX),
         });
@@ -249,7 +246,7 @@ impl Hub {
         self.inner.rooms.deliver(room.as_str(), &frame, except);
         let exchange = &self.inner.exchange;
         let origin = &exchange.origin;
-        let sequence = &self.inner.sequence;
+        let next_number = &exchange.next_number;
         let link = exchange.bus.link();
         let channel = self.inner.channel(room);
         exchange.bus.publish(
@@ -258,7 +255,7 @@ impl Hub {
                 push,
                 except,
                 origin,
-                sequence,
+                next_number,
                 link,
             },
         );

@@ -19,7 +19,8 @@ pub(super) struct RoomMessage<'a> {
     pub(super) push: &'a PushFrame<'a>,
     pub(super) except: Option<ConnectionId>,
     pub(super) origin: &'a Origin,
-    pub(super) sequence: &'a AtomicU64,
+    /// Of the next: what nobody gets has none.
+    pub(super) next_number: &'a AtomicU64,
     /// Which of the bus's connections carries it.
     pub(super) link: u64,
 }
@@ -29,17 +30,14 @@ impl Payload for RoomMessage<'_> {
         let mut payload = vec![b'{'];
         self.push.write_members(&mut payload);
         let origin = &self.origin.members;
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let mut rest = String::new();
         if let Some(except) = self.except {
             write!(rest, r#","excludeId":"{except}""#).expect("a string takes all writes");
         }
         let link = self.link;
-        write!(
-            payload,
-            r#"{rest},{origin},"seq":{sequence},"link":{link}}}"#
-        )
-        .expect("a vector takes all writes");
+        write!(payload, r#"{rest},{origin},"seq":{number},"link":{link}}}"#)
+            .expect("a vector takes all writes");
         payload.into()
     }
 }
@@ -57,6 +55,7 @@ pub(super) struct Envelope<'a> {
     exclude_id: Option<String>,
     node: Option<String>,
     run: Option<String>,
+    seq: Option<u64>,
     link: Option<u64>,
 }
 
@@ -94,8 +93,8 @@ impl Inner {
         if origin.is(envelope.node.as_deref(), envelope.run.as_deref()) {
             return Ok(());
         }
-        if let (Some(run), Some(link)) = (&envelope.run, envelope.link)
-            && self.exchange.is_late(run, link)
+        if let (Some(run), Some(number), Some(link)) = (&envelope.run, envelope.seq, envelope.link)
+            && !self.exchange.is_news(run, link, number)
         {
             return Ok(());
         }

@@ -218,9 +218,10 @@ fn hosts_on_one_bus_share_a_room_and_nobody_gets_anything_twice() {
     assert!(received(&alice).is_empty() && received(&bob).is_empty());
 }
 
-/// As a broker has it that was stopped: it reads on where the sender has given it up, beside what that sends anew.
+/// As a broker has it that was stopped: it reads on where the sender has given it up, beside what that sends anew. And as
+/// masters have it that take turns: both pass on what one was given.
 #[test]
-fn what_comes_behind_a_later_connection_of_its_sender_is_dropped() {
+fn what_comes_behind_a_later_connection_of_its_sender_or_twice_is_dropped() {
     struct Text(String);
     impl crate::cluster::Payload for Text {
         fn encode(&self) -> Bytes {
@@ -238,9 +239,16 @@ fn what_comes_behind_a_later_connection_of_its_sender_is_dropped() {
     let run = "9e107d9d-372b-4b68-98ab-000000000000";
     let alive = format!(r#"{{"alive":{{"from":"{run}","node":"b"}}}}"#);
     elsewhere.publish("ws:nodes", &Text(alive));
-    for (event, link) in [("first", 1), ("next", 2), ("late", 1), ("last", 2)] {
+    let sent = [
+        ("first", 1, 0),
+        ("next", 2, 2),
+        ("late", 1, 1),
+        ("last", 2, 3),
+        ("last", 2, 3),
+    ];
+    for (event, link, number) in sent {
         let payload = format!(
-            r#"{{"event":"{event}","path":"/r","node":"b","run":"{run}","seq":0,"link":{link}}}"#
+            r#"{{"event":"{event}","path":"/r","node":"b","run":"{run}","seq":{number},"link":{link}}}"#
         );
         elsewhere.publish("ws:room:/r", &Text(payload));
     }

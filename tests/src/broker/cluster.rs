@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 /// A cluster whose servers are told apart by their number. Dropping it kills them.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ struct Server {
 
 /// After this time a server that is silent is away for the others.
 const SILENCE: &str = "1000";
+
+/// For an answer of one server: one that is stopped gives none.
+const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 impl RedisCluster {
     /// Masters that share the slots evenly, and for each of them so many replicas: the replica of master 1 of 3 is
@@ -360,7 +364,8 @@ impl RedisCluster {
         let mut stdin = asking.stdin.take().context("it was asked for")?;
         stdin.write_all(input).await?;
         drop(stdin);
-        let output = asking.wait_with_output().await?;
+        let answered = timeout(ANSWER_WAIT, asking.wait_with_output()).await;
+        let output = answered.with_context(|| format!("{arguments:?}: no answer"))??;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let failure = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{arguments:?}: {said}{failure}");

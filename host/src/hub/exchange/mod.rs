@@ -7,6 +7,7 @@ mod message;
 mod origin;
 mod peers;
 mod presence;
+mod window;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,6 +29,7 @@ use message::{Message, ToAll};
 pub(super) use origin::Origin;
 use peers::{ANNOUNCE_INTERVAL, Peers, Run};
 use presence::{Presence, Word};
+use window::Arrival;
 
 /// How long other hosts may take to answer. An event has more time than that, by default.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -50,6 +52,8 @@ pub struct Exchange {
     peers: Mutex<Peers>,
     presence: Mutex<Presence>,
     asks: Asks,
+    /// The number of the next broadcast, of whichever tenant.
+    pub(super) next_number: AtomicU64,
     malformed: AtomicU64,
     /// Broadcasts that came too late.
     late: AtomicU64,
@@ -68,6 +72,7 @@ impl Exchange {
             peers: Mutex::default(),
             presence: Mutex::default(),
             asks: Asks::default(),
+            next_number: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             late: AtomicU64::new(0),
         });
@@ -84,14 +89,17 @@ impl Exchange {
         status
     }
 
-    /// Whether a broadcast of another host comes behind what that has sent on a later connection to the broker: a broker
-    /// that was stopped reads on where hosts have long given it up. Lost is better than out of order: it was sent while
-    /// the bus was away, when broadcasts are lost.
-    pub(super) fn is_late(&self, run: &str, link: u64) -> bool {
-        let run = Run::read(run);
-        let is_late = run.is_some_and(|run| self.peers.lock().is_late(run, link));
+    /// Whether a broadcast of another host is to be delivered: not when it has been, and not when it comes behind what
+    /// that has sent on a later connection to the broker: a broker that was stopped reads on where hosts have long given
+    /// it up. Lost is better than out of order: it was sent while the bus was away, when broadcasts are lost.
+    pub(super) fn is_news(&self, run: &str, link: u64, number: u64) -> bool {
+        let Some(run) = Run::read(run) else {
+            return true;
+        };
+        let arrival = self.peers.lock().arrived(run, link, number);
+        let is_late = arrival == Arrival::Late;
         self.late.fetch_add(u64::from(is_late), Ordering::Relaxed);
-        is_late
+        arrival == Arrival::New
     }
 
     /// Payloads of the bus that were nothing to deliver.

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::window::{Arrival, Window};
+
 /// How often a host says that it is there.
 pub(in crate::hub) const ANNOUNCE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -53,6 +55,8 @@ struct Peer {
     heard: Instant,
     /// The last of its connections to the broker that it was heard on.
     link: u64,
+    /// The numbers of its broadcasts.
+    window: Window,
 }
 
 impl Peers {
@@ -72,18 +76,23 @@ impl Peers {
                 node,
                 heard: now,
                 link: 0,
+                window: Window::default(),
             },
         );
         true
     }
 
-    /// Whether what a host has sent on one of its connections comes behind what it has sent on a later one.
-    pub(super) fn is_late(&mut self, run: Run, link: u64) -> bool {
+    /// What has become of a host's broadcast of this number, sent on this of its connections. It is late behind what was
+    /// sent on a later one.
+    pub(super) fn arrived(&mut self, run: Run, link: u64, number: u64) -> Arrival {
         let Some(peer) = self.known.get_mut(&run) else {
-            return false;
+            return Arrival::New;
         };
         peer.link = peer.link.max(link);
-        link < peer.link
+        if link < peer.link {
+            return Arrival::Late;
+        }
+        peer.window.arrived(number)
     }
 
     /// A host has said that it ends. Returns its name.
@@ -167,15 +176,16 @@ mod tests {
         for run in [a, b] {
             peers.heard(run, "n", Instant::now());
         }
-        for (run, link, is_late) in [
-            (a, 1, false),
-            (a, 3, false),
-            (a, 3, false),
-            (a, 2, true),
-            (b, 2, false),
-            (Run::random(), 1, false),
+        for (run, link, number, arrival) in [
+            (a, 1, 5, Arrival::New),
+            (a, 3, 7, Arrival::New),
+            (a, 3, 6, Arrival::New),
+            (a, 3, 7, Arrival::Seen),
+            (a, 2, 8, Arrival::Late),
+            (b, 2, 7, Arrival::New),
+            (Run::random(), 1, 7, Arrival::New),
         ] {
-            assert_eq!(peers.is_late(run, link), is_late);
+            assert_eq!(peers.arrived(run, link, number), arrival);
         }
         assert_eq!(Run::read(&a.to_string()), Some(a));
         assert_eq!(Run::read("a"), None);
