@@ -91,14 +91,22 @@ impl Hub {
         )
     }
 
-    /// Which of these rooms have members on other hosts; `None` when it cannot be known that none has been left out: a
-    /// host has not answered, or there may be hosts that have not been heard of.
+    /// Which of these rooms have members on other hosts, or in the hub that has taken this one's place; `None` when it
+    /// cannot be known that none has been left out: a host has not answered, or there may be hosts that have not been
+    /// heard of.
     pub async fn occupied_elsewhere(&self, rooms: Vec<RoomName>) -> Option<BTreeSet<RoomName>> {
         if !self.inner.exchange.has_heard_others().await {
             return None;
         }
-        let (parts, coverage) = self.ask(Question::Occupied { rooms }, never).await;
-        let parts: Vec<BTreeSet<RoomName>> = parts;
+        let question = Question::Occupied {
+            rooms: rooms.clone(),
+        };
+        let (mut parts, coverage) = self.ask::<BTreeSet<RoomName>>(question, never).await;
+        if let Some(successor) = self.inner.exchange.successor(&self.inner) {
+            let occupied = rooms.into_iter();
+            let occupied = occupied.filter(|room| successor.rooms.size(room.as_str()) > 0);
+            parts.push(occupied.collect());
+        }
         coverage
             .is_complete()
             .then(|| parts.into_iter().flatten().collect())

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::question::{Coverage, Question};
-use super::{Backlog, Hub, Inner};
+use super::{Backlog, Hub, Inner, RoomName};
 use crate::cluster::{Bus, Status};
 use crate::config::TenantName;
 use asks::Asks;
@@ -116,6 +116,22 @@ impl Exchange {
         let mut hubs = self.hubs.write();
         hubs.retain(|_, hub| hub.strong_count() > 0);
         hubs.insert(channels.to_owned(), hub);
+    }
+
+    /// The hub that has taken this one's place, if there is one: that of a tenant that was removed and is there again.
+    pub(super) fn successor(&self, hub: &Inner) -> Option<Arc<Inner>> {
+        let current = self.hub(&hub.channels)?;
+        (!std::ptr::eq(&raw const *current, hub)).then_some(current)
+    }
+
+    /// Calls `end` for a room that this hub is done with, unless another has taken its place and has members in it: what
+    /// arrives on the channel, and what is kept for the room, is theirs then. It is called under that room's lock, so that
+    /// nobody joins it meanwhile.
+    pub(super) fn unless_in_use(&self, hub: &Inner, room: &RoomName, end: impl FnOnce()) {
+        match self.successor(hub) {
+            Some(successor) => successor.rooms.if_empty(room.as_str(), end),
+            None => end(),
+        }
     }
 
     /// Makes this host and the others known to each other, and keeps it so until it is dropped.
