@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::question::{Coverage, Part, Question, RoomOf, all_connections, all_rooms};
-use super::remote::{Envelope, Malformed};
+use super::remote::{ENVELOPE_BYTES_MAX, Envelope, Malformed};
 use super::{ConnectionId, ConnectionInfo, Hub, Page, RoomName, deliver};
 use crate::protocol::Close;
 
@@ -26,9 +26,13 @@ impl Hub {
 
     /// A push that another host has encoded, as clients get it.
     pub(super) fn frame_of(&self, push: &RawValue) -> Result<Bytes, Malformed> {
+        let bytes_max = self.inner.push_bytes_max();
+        if push.get().len() > bytes_max.saturating_add(ENVELOPE_BYTES_MAX) {
+            return Err(Malformed::TooLarge);
+        }
         let push = serde_json::from_str::<Envelope<'_>>(push.get());
         let push = push.map_err(|_| Malformed::NoEnvelope)?;
-        push.frame(self.inner.push_bytes_max())
+        push.frame(bytes_max)
     }
 
     fn deliver_all(&self, frame: Bytes) {

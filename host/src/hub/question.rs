@@ -204,7 +204,8 @@ pub(super) fn all_connections(
     // Behind the last that a host could say, another one may have some that come before what it could not.
     let cuts = parts.iter().filter(|part| part.is_cut);
     let end = cuts.filter_map(|part| Some(part.entries.last()?.id)).min();
-    let total = here.total + parts.iter().map(|part| part.total).sum::<usize>();
+    let totals = parts.iter().map(|part| part.total);
+    let total = totals.fold(here.total, usize::saturating_add);
     let others = parts.into_iter().flat_map(|part| part.entries);
     let mut entries: Vec<_> = here
         .entries

@@ -1,5 +1,7 @@
 //! Three hosts on one bus.
 
+mod forged;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};

@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::message::Message;
-use super::{Exchange, Run, channels};
+use super::{Exchange, MESSAGE_BYTES_MAX, Run, channels};
 use crate::cluster::Receive;
 use crate::hub::question::Question;
-use crate::hub::remote::Malformed;
+use crate::hub::remote::{ENVELOPE_BYTES_MAX, Malformed};
 
 /// The host's ear on the bus. It must not keep the hubs alive: the bus belongs to them.
 pub(super) struct Ear(pub(super) Weak<Exchange>);
@@ -36,6 +36,11 @@ impl Receive for Ear {
 impl Exchange {
     /// Takes what another host says.
     fn hear(&self, payload: &[u8]) -> Result<(), Malformed> {
+        // Not read at all.
+        let push_max = || self.push_bytes_max().saturating_add(ENVELOPE_BYTES_MAX);
+        if payload.len() > MESSAGE_BYTES_MAX && payload.len() > push_max() {
+            return Err(Malformed::TooLarge);
+        }
         let message = serde_json::from_slice::<Message<'_>>(payload);
         let message = message.map_err(|_| Malformed::NoMessage)?;
         match message {
@@ -69,7 +74,7 @@ impl Exchange {
                 from,
                 number,
                 answer,
-            } => self.asks.answered(from, number, answer.to_owned()),
+            } => self.asks.answered(from, number, answer),
             // Its own.
             Message::Push { .. } | Message::Ask { .. } => {}
         }

@@ -39,6 +39,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// How long a host that ends waits for the broker to take what it has said.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Of what hosts say to each other, unless it is a larger push. A connection that is in 128 rooms of the longest names, each
+/// of their letters six in JSON, is not a quarter of it.
+pub(super) const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Shared by all hubs of a host.
 pub struct Exchange {
     pub(super) origin: Origin,
@@ -275,6 +279,13 @@ impl Exchange {
 
     fn hub(&self, channels: &str) -> Option<Arc<Inner>> {
         self.hubs.read().get(channels).and_then(Weak::upgrade)
+    }
+
+    /// Of the largest push that one of them takes.
+    fn push_bytes_max(&self) -> usize {
+        let hubs = self.hubs.read();
+        let hubs = hubs.values().filter_map(Weak::upgrade);
+        hubs.map(|hub| hub.push_bytes_max()).max().unwrap_or(0)
     }
 
     /// That of a tenant; there is none for a name that could not be one.
