@@ -128,8 +128,8 @@ impl Hub {
         let (mut rooms, coverage) = match after {
             // There are too many to say all of them at once.
             Some(after) if !is_whole => {
-                let (rest, _, coverage) = self.all_rooms_from(prefix, Some(after)).await;
-                (rest.entries, coverage)
+                let (rest, _, of_rest) = self.all_rooms_from(prefix, Some(after)).await;
+                (rest.entries, coverage.worse(of_rest))
             }
             _ => (all.entries, coverage),
         };

@@ -34,6 +34,12 @@ impl Coverage {
     pub const fn is_complete(self) -> bool {
         self.answered >= self.expected
     }
+
+    /// Of what two answers make up together: that of the one which more hosts are missing from.
+    pub(super) fn worse(self, other: Self) -> Self {
+        let missing = |of: Self| of.expected.saturating_sub(of.answered);
+        std::cmp::max_by_key(self, other, |of| missing(*of))
+    }
 }
 
 /// One question.

@@ -39,6 +39,56 @@ async fn what_is_larger_than_anything_that_hosts_say_is_not_read() {
     assert_eq!(exchange.malformed(), 2);
 }
 
+/// A host that answers no question but those from a number on, and has nothing.
+struct Forgetful {
+    bus: LocalBus,
+    from: u64,
+}
+
+impl Receive for Forgetful {
+    fn receive(&self, _: &str, payload: &[u8]) {
+        let message: Value = serde_json::from_slice(payload).unwrap();
+        let ask = &message["ask"];
+        if let Some(number) = ask["number"].as_u64().filter(|number| *number >= self.from) {
+            let channel = format!("ws:node:{}", ask["from"].as_str().unwrap());
+            let nothing = json!({ "total": 0, "entries": [], "is_cut": false });
+            let answer = json!({ "answer": { "from": FROM, "number": number, "answer": nothing } });
+            self.bus.publish(&channel, &Text(&answer.to_string()));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_page_is_as_partial_as_its_total() {
+    let hosts = hosts(&["a", "b"]).await;
+    let limits = Limits {
+        rooms_per_connection_max: usize::MAX,
+        ..Limits::default()
+    };
+    let member = open(&hosts.hubs[1]);
+    for number in 0..600 {
+        let room = RoomName::new(&format!("/{number:03}{}", "x".repeat(1_000))).unwrap();
+        let joining = hosts.hubs[1].join(&member, &room, &limits);
+        joining.await.unwrap();
+    }
+    let bus = hosts.bus.another();
+    let end = hosts.bus.another();
+    end.attach(Arc::new(Forgetful { bus, from: 1 }));
+    end.subscribe("ws:nodes");
+    end.publish("ws:nodes", &Text(&alive()));
+    let (page, coverage) = hosts.hubs[0].rooms_everywhere("/", Some("/0"), 10).await;
+    assert_eq!((page.total, page.entries.len()), (600, 10));
+    let partial = Coverage {
+        expected: 3,
+        answered: 2,
+    };
+    assert_eq!(coverage, partial);
+    assert_eq!(
+        hosts.hubs[0].rooms_everywhere("/", None, 10).await.1,
+        all(3)
+    );
+}
+
 #[test]
 fn what_hosts_count_is_no_more_than_there_can_be() {
     let part = |total: usize| {
@@ -51,4 +101,17 @@ fn what_hosts_count_is_no_more_than_there_can_be() {
     };
     let page = all_connections(here, vec![part(usize::MAX), part(2)], 1);
     assert_eq!(page.total, usize::MAX);
+}
+
+#[test]
+fn of_two_answers_the_one_that_more_are_missing_from_counts() {
+    let of = |expected, answered| Coverage { expected, answered };
+    for (one, other, worse) in [
+        (of(3, 3), of(3, 2), of(3, 2)),
+        (of(3, 2), of(3, 3), of(3, 2)),
+        (of(2, 2), of(3, 3), of(3, 3)),
+        (of(3, 1), of(4, 3), of(3, 1)),
+    ] {
+        assert_eq!(one.worse(other), worse);
+    }
 }
