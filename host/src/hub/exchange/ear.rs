@@ -58,7 +58,11 @@ impl Exchange {
                 }
                 self.asks.gone(from);
             }
-            Message::Push { from, tenant, push } if from != self.origin.run => {
+            // Its own.
+            Message::Push { from, .. } | Message::Ask { from, .. } if from == self.origin.run => {}
+            Message::Push { from, link, .. } | Message::Ask { from, link, .. }
+                if self.is_late_of(from, link) => {}
+            Message::Push { tenant, push, .. } => {
                 return match self.hub_of(&tenant) {
                     Some(hub) => hub.receive_for_all(push),
                     None => Ok(()),
@@ -69,14 +73,13 @@ impl Exchange {
                 number,
                 tenant,
                 question,
-            } if from != self.origin.run => self.reply(from, number, &tenant, question),
+                ..
+            } => self.reply(from, number, &tenant, question),
             Message::Answer {
                 from,
                 number,
                 answer,
             } => self.asks.answered(from, number, answer),
-            // Its own.
-            Message::Push { .. } | Message::Ask { .. } => {}
         }
         Ok(())
     }

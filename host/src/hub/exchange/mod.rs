@@ -56,7 +56,7 @@ pub struct Exchange {
     presence: Mutex<Presence>,
     asks: Asks,
     malformed: AtomicU64,
-    /// Broadcasts that came too late.
+    /// What came too late.
     late: AtomicU64,
 }
 
@@ -89,12 +89,15 @@ impl Exchange {
         status
     }
 
-    /// Whether a broadcast of another host comes behind what that has sent on a later connection to the broker: a broker
-    /// that was stopped reads on where hosts have long given it up. Lost is better than out of order: it was sent while
-    /// the bus was away, when broadcasts are lost.
+    /// Whether what another host has said comes behind what that has sent on a later connection to the broker: a broker
+    /// that was stopped reads on where hosts have long given it up. Lost is better than out of order, or than done when
+    /// its plugin has been told that it is not: it was sent while the bus was away, when broadcasts are lost.
     pub(super) fn is_late(&self, run: &str, link: u64) -> bool {
-        let run = Run::read(run);
-        let is_late = run.is_some_and(|run| self.peers.lock().is_late(run, link));
+        Run::read(run).is_some_and(|run| self.is_late_of(run, Some(link)))
+    }
+
+    fn is_late_of(&self, run: Run, link: Option<u64>) -> bool {
+        let is_late = link.is_some_and(|link| self.peers.lock().is_late(run, link));
         self.late.fetch_add(u64::from(is_late), Ordering::Relaxed);
         is_late
     }
@@ -233,6 +236,7 @@ impl Exchange {
     pub(super) fn push_to_all(&self, tenant: &TenantName, frame: &[u8]) {
         let push = ToAll {
             from: self.origin.run,
+            link: self.bus.link(),
             tenant: tenant.as_str(),
             frame,
         };
@@ -255,6 +259,7 @@ impl Exchange {
         let asking = self.asks.begin(&peers, Box::new(is_enough.clone()));
         self.tell(&Message::Ask {
             from: self.origin.run,
+            link: Some(self.bus.link()),
             number: asking.number,
             tenant: tenant.as_str().into(),
             question,
