@@ -12,18 +12,18 @@ fn alive() -> String {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_larger_than_anything_that_hosts_say_is_not_read() {
-    let hosts = hosts(&["a"]).await;
+    let hosts = hosts(&["a", "b"]).await;
     let hub = &hosts.hubs[0];
     let exchange = &hub.inner.exchange;
     let stranger = Silent::on(&hosts.bus);
     let padded = |bytes: usize| alive() + &" ".repeat(bytes - alive().len());
     hub.set_push_bytes_max(1);
     stranger.say(&padded(MESSAGE_BYTES_MAX + 1));
-    assert_eq!((exchange.nodes().len(), exchange.malformed()), (1, 1));
+    assert_eq!((exchange.nodes().len(), exchange.malformed()), (2, 1));
     // There may be larger pushes.
     hub.set_push_bytes_max(MESSAGE_BYTES_MAX);
     stranger.say(&padded(MESSAGE_BYTES_MAX + 1));
-    assert_eq!((exchange.nodes().len(), exchange.malformed()), (2, 1));
+    assert_eq!((exchange.nodes().len(), exchange.malformed()), (3, 1));
     // But none that is larger than this tenant's.
     let member = open(hub);
     hub.set_push_bytes_max(100);
@@ -42,7 +42,7 @@ async fn what_is_larger_than_anything_that_hosts_say_is_not_read() {
 /// As a broker has it that was stopped: it reads on where the sender has given it up, beside what that sends anew.
 #[tokio::test(start_paused = true)]
 async fn what_was_given_up_takes_no_effect_later() {
-    let hosts = hosts(&["a"]).await;
+    let hosts = hosts(&["a", "b"]).await;
     let hub = &hosts.hubs[0];
     let member = open(hub);
     let stranger = Silent::on(&hosts.bus);
