@@ -3,12 +3,12 @@
 use crate::cluster::{Pair, ROOM, host, run, up};
 use crate::configuration::wardroom;
 use rcgen::generate_simple_self_signed;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use wardroom::Limit;
 use wardroom_tests::binary::Program;
 use wardroom_tests::broker::Guard;
-use wardroom_tests::{Broker, TestServer, needed};
+use wardroom_tests::{Broker, Client, TestServer, needed};
 
 #[tokio::test]
 async fn bus_messages_max() {
@@ -62,16 +62,49 @@ async fn what_the_bus_does_not_carry_is_refused_for_all() {
     });
     let mut pair = Pair::of(hosts).await;
     let size = 1 << 20;
-    let script = json!([["broadcast", "n", { "big": size }, ROOM]]);
-    let results = pair.senders[0].run("/do", script).await.unwrap();
-    assert!(results.to_string().contains("too-large"), "{results}");
+    let push = |size: usize| json!({ "event": "n", "path": ROOM, "data": { "big": size } });
+    let id = run_one(&mut pair.members[1], json!(["id"])).await;
+    for step in [
+        json!(["broadcast", "n", { "big": size }, ROOM]),
+        json!(["server-broadcast", push(size)]),
+        json!(["server-send", id, push(size)]),
+    ] {
+        let refused = run_one(&mut pair.senders[0], step).await;
+        let expected = json!({ "too-large": "the bus between hosts" });
+        assert_eq!(refused, expected);
+    }
     pair.assert_one().await;
     let script = json!([["broadcast", "n", { "big": size - 4096 }, ROOM]]);
     run(&mut pair.senders[0], script).await;
     for member in &mut pair.members {
-        let push = member.receive_json().await.unwrap();
-        assert_eq!(push["data"].as_str().map(str::len), Some(size - 4098));
+        assert_eq!(data_bytes(member).await, size - 4098);
     }
+    let sent = run_one(
+        &mut pair.senders[0],
+        json!(["server-send", id, push(size - 4096)]),
+    );
+    assert_eq!(sent.await, json!(true));
+    assert_eq!(data_bytes(&mut pair.members[1]).await, size - 4098);
+    run(
+        &mut pair.senders[0],
+        json!([["server-broadcast", push(size - 4096)]]),
+    )
+    .await;
+    for member in &mut pair.members {
+        assert_eq!(data_bytes(member).await, size - 4098);
+    }
+}
+
+/// What one step results in.
+async fn run_one(client: &mut Client, step: Value) -> Value {
+    let results = client.run("/do", json!([step])).await.unwrap();
+    results[0].clone()
+}
+
+/// Of the next push.
+async fn data_bytes(member: &mut Client) -> usize {
+    let push = member.receive_json().await.unwrap();
+    push["data"].as_str().map_or(0, str::len)
 }
 
 #[tokio::test]

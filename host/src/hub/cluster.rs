@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::question::{Coverage, Part, Question, RoomOf, all_connections, all_rooms};
-use super::remote::{Envelope, Malformed};
+use super::remote::{ENVELOPE_BYTES_MAX, Envelope, Malformed};
 use super::{ConnectionId, ConnectionInfo, Hub, Page, RoomName, deliver};
 use crate::protocol::Close;
 
@@ -26,9 +26,13 @@ impl Hub {
 
     /// A push that another host has encoded, as clients get it.
     pub(super) fn frame_of(&self, push: &RawValue) -> Result<Bytes, Malformed> {
+        let bytes_max = self.inner.push_bytes_max();
+        if push.get().len() > bytes_max.saturating_add(ENVELOPE_BYTES_MAX) {
+            return Err(Malformed::TooLarge);
+        }
         let push = serde_json::from_str::<Envelope<'_>>(push.get());
         let push = push.map_err(|_| Malformed::NoEnvelope)?;
-        push.frame(self.inner.push_bytes_max())
+        push.frame(bytes_max)
     }
 
     fn deliver_all(&self, frame: Bytes) {
@@ -91,14 +95,22 @@ impl Hub {
         )
     }
 
-    /// Which of these rooms have members on other hosts; `None` when it cannot be known that none has been left out: a
-    /// host has not answered, or there may be hosts that have not been heard of.
+    /// Which of these rooms have members on other hosts, or in the hub that has taken this one's place; `None` when it
+    /// cannot be known that none has been left out: a host has not answered, or there may be hosts that have not been
+    /// heard of.
     pub async fn occupied_elsewhere(&self, rooms: Vec<RoomName>) -> Option<BTreeSet<RoomName>> {
         if !self.inner.exchange.has_heard_others().await {
             return None;
         }
-        let (parts, coverage) = self.ask(Question::Occupied { rooms }, never).await;
-        let parts: Vec<BTreeSet<RoomName>> = parts;
+        let question = Question::Occupied {
+            rooms: rooms.clone(),
+        };
+        let (mut parts, coverage) = self.ask::<BTreeSet<RoomName>>(question, never).await;
+        if let Some(successor) = self.inner.exchange.successor(&self.inner) {
+            let occupied = rooms.into_iter();
+            let occupied = occupied.filter(|room| successor.rooms.size(room.as_str()) > 0);
+            parts.push(occupied.collect());
+        }
         coverage
             .is_complete()
             .then(|| parts.into_iter().flatten().collect())
@@ -116,8 +128,8 @@ impl Hub {
         let (mut rooms, coverage) = match after {
             // There are too many to say all of them at once.
             Some(after) if !is_whole => {
-                let (rest, _, coverage) = self.all_rooms_from(prefix, Some(after)).await;
-                (rest.entries, coverage)
+                let (rest, _, of_rest) = self.all_rooms_from(prefix, Some(after)).await;
+                (rest.entries, coverage.worse(of_rest))
             }
             _ => (all.entries, coverage),
         };

@@ -320,10 +320,12 @@ impl Hub {
     fn exit(&self, room: &RoomName, id: ConnectionId) {
         let inner = &self.inner;
         inner.rooms.remove(room, id, || {
-            inner.exchange.bus.unsubscribe(&inner.channel(room));
-            if let Some(end) = inner.on_room_end.get() {
-                end(room);
-            }
+            inner.exchange.unless_in_use(inner, room, || {
+                inner.exchange.bus.unsubscribe(&inner.channel(room));
+                if let Some(end) = inner.on_room_end.get() {
+                    end(room);
+                }
+            });
         });
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{ConnectionId, ConnectionInfo, Hub, PAGE_LIMIT_MAX, Page, Refused, RoomName};
 use crate::protocol::{Close, check_json};
 
-/// Of the entries of one answer, roughly: an answer has to fit into a message of the bus, and NATS takes 1 MiB.
+/// Of the entries of one answer, if the bus carries as much: nobody is to take in more at a go.
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
 
 /// How complete an answer is.
@@ -33,6 +33,12 @@ impl Coverage {
     #[must_use]
     pub const fn is_complete(self) -> bool {
         self.answered >= self.expected
+    }
+
+    /// Of what two answers make up together: that of the one which more hosts are missing from.
+    pub(super) fn worse(self, other: Self) -> Self {
+        let missing = |of: Self| of.expected.saturating_sub(of.answered);
+        std::cmp::max_by_key(self, other, |of| missing(*of))
     }
 }
 
@@ -98,22 +104,26 @@ impl<T> Part<T> {
         entries: Vec::new(),
         is_cut: false,
     };
+}
 
-    /// As many of a page's entries as an answer can have: one at least.
-    fn of(page: Page<T>, size: impl Fn(&T) -> usize) -> Self {
-        let mut bytes = 0;
-        let mut entries = page.entries;
-        let fit = entries.iter().take_while(|entry| {
-            bytes += size(entry);
-            bytes <= ANSWER_BYTES_MAX
-        });
-        let fit = fit.count().max(1);
-        let is_cut = fit < entries.len();
-        entries.truncate(fit);
+impl Part<Box<RawValue>> {
+    /// As many of a page's entries, encoded, as an answer can have: one at least. One that the bus does not carry even so
+    /// makes the host one that has not answered, which is what the asker is to know.
+    fn of(page: Page<impl Serialize>, bytes_max: usize) -> Self {
+        let (mut entries, mut bytes) = (Vec::new(), 0_usize);
+        for entry in &page.entries {
+            let entry = to_raw_value(entry).expect("it has no keys but texts");
+            // And what is between them.
+            bytes += entry.get().len() + 1;
+            if bytes > bytes_max && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
         Self {
             total: page.total,
+            is_cut: entries.len() < page.entries.len(),
             entries,
-            is_cut,
         }
     }
 }
@@ -142,11 +152,11 @@ impl Hub {
                     Some(room) => self.room_connections(room.as_str(), after, limit),
                     None => self.connections(after, limit),
                 };
-                to_raw_value(&Part::of(page, ConnectionInfo::size))
+                to_raw_value(&Part::of(page, self.answer_bytes_max()))
             }
             Question::Rooms { prefix, after } => {
                 let page = self.rooms(&prefix, after.as_deref(), u32::MAX);
-                to_raw_value(&Part::of(page, |(name, _)| name.as_str().len() + 16))
+                to_raw_value(&Part::of(page, self.answer_bytes_max()))
             }
             Question::RoomSize { room } => to_raw_value(&self.room_size(room.as_str())),
             Question::Occupied { mut rooms } => {
@@ -167,6 +177,11 @@ impl Hub {
         answer.expect("it has no keys but texts")
     }
 
+    /// An answer adds no more to its entries than the envelope of a broadcast to a push.
+    fn answer_bytes_max(&self) -> usize {
+        ANSWER_BYTES_MAX.min(self.broadcast_bytes_max())
+    }
+
     fn send_here(&self, id: ConnectionId, push: &RawValue) -> bool {
         let Some(target) = self.find(id) else {
             return false;
@@ -179,14 +194,6 @@ impl Hub {
 }
 
 impl ConnectionInfo {
-    /// Roughly, in bytes of JSON.
-    fn size(&self) -> usize {
-        let rooms = self.rooms.iter().map(|room| room.as_str().len() + 3);
-        let attributes = self.attributes.iter();
-        let attributes = attributes.map(|(name, value)| name.len() + value.len() + 8);
-        128 + self.node.len() + rooms.sum::<usize>() + attributes.sum::<usize>()
-    }
-
     /// Without what plugins could not read.
     pub(super) fn checked(mut self) -> Self {
         self.attributes
@@ -204,7 +211,8 @@ pub(super) fn all_connections(
     // Behind the last that a host could say, another one may have some that come before what it could not.
     let cuts = parts.iter().filter(|part| part.is_cut);
     let end = cuts.filter_map(|part| Some(part.entries.last()?.id)).min();
-    let total = here.total + parts.iter().map(|part| part.total).sum::<usize>();
+    let totals = parts.iter().map(|part| part.total);
+    let total = totals.fold(here.total, usize::saturating_add);
     let others = parts.into_iter().flat_map(|part| part.entries);
     let mut entries: Vec<_> = here
         .entries

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::exchange::Origin;
+use super::exchange::{Origin, Run};
 use super::{ConnectionId, Inner};
 use crate::cluster::Payload;
 use crate::protocol::{PushFrame, is_event_name, is_room_name};
@@ -93,9 +93,8 @@ impl Inner {
         if origin.is(envelope.node.as_deref(), envelope.run.as_deref()) {
             return Ok(());
         }
-        if let (Some(run), Some(number), Some(link)) = (&envelope.run, envelope.seq, envelope.link)
-            && !self.exchange.is_news(run, link, number)
-        {
+        let run = envelope.run.as_deref().and_then(Run::read);
+        if !self.exchange.is_news(run, envelope.link, envelope.seq) {
             return Ok(());
         }
         let except = envelope.exclude_id.as_ref();

@@ -1,5 +1,7 @@
 //! The hub against a model of it that is too simple to be wrong, and what the model does not show.
 
+mod replaced;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;

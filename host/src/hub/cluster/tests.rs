@@ -1,5 +1,8 @@
 //! Three hosts on one bus.
 
+mod forged;
+mod narrow;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -23,11 +26,15 @@ struct Hosts {
 
 /// As many as there are names; `default` on all of them, but for those that are called `bare`.
 async fn hosts(names: &[&str]) -> Hosts {
+    hosts_on(names, |bus| Arc::new(bus)).await
+}
+
+async fn hosts_on(names: &[&str], end: impl Fn(LocalBus) -> Arc<dyn Bus>) -> Hosts {
     let bus = LocalBus::new();
     let mut announcing = JoinSet::new();
     let hubs = names.iter().map(|node| {
         let backlog = Arc::new(Backlog::new(usize::MAX));
-        let exchange = Exchange::new(node, "", Arc::new(bus.another()), backlog);
+        let exchange = Exchange::new(node, "", end(bus.another()), backlog);
         let tenant = match *node {
             "bare" => "another".parse().unwrap(),
             _ => TenantName::default(),

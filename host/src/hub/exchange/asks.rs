@@ -58,14 +58,14 @@ impl Asks {
     }
 
     /// One has answered. What was not asked of it, or is answered, counts for nothing.
-    pub(super) fn answered(&self, by: Run, number: u64, answer: Box<RawValue>) {
+    pub(super) fn answered(&self, by: Run, number: u64, answer: &RawValue) {
         if let Some(ask) = self.open.lock().get_mut(&number)
             && ask.waiting.remove(&by)
         {
-            if (ask.is_enough)(&answer) {
+            if (ask.is_enough)(answer) {
                 ask.waiting.clear();
             }
-            ask.answers.push(answer);
+            ask.answers.push(answer.to_owned());
             ask.end_if_done();
         }
     }
@@ -133,11 +133,11 @@ mod tests {
         let [a, b] = hosts();
         let asking = asks.begin(&[a, b], never());
         let number = asking.number;
-        asks.answered(a, number, json("1"));
-        asks.answered(a, number, json("2"));
-        asks.answered(Run::random(), number, json("3"));
-        asks.answered(b, number + 1, json("4"));
-        asks.answered(b, number, json("5"));
+        asks.answered(a, number, &json("1"));
+        asks.answered(a, number, &json("2"));
+        asks.answered(Run::random(), number, &json("3"));
+        asks.answered(b, number + 1, &json("4"));
+        asks.answered(b, number, &json("5"));
         let start = tokio::time::Instant::now();
         let answers = asking.answers(Duration::from_secs(1)).await;
         let answers: Vec<_> = answers.iter().map(ToString::to_string).collect();
@@ -151,7 +151,7 @@ mod tests {
         let asks = Asks::default();
         let [a, b] = hosts();
         let asking = asks.begin(&[a, b], never());
-        asks.answered(b, asking.number, json("1"));
+        asks.answered(b, asking.number, &json("1"));
         assert_eq!(answers(asking).await, ["1"]);
         let asking = asks.begin(&[], never());
         assert_eq!(answers(asking).await, [""; 0]);
@@ -163,11 +163,11 @@ mod tests {
         let [a, b] = hosts();
         let asking = asks.begin(&[a, b], never());
         asks.gone(b);
-        asks.answered(a, asking.number, json("1"));
+        asks.answered(a, asking.number, &json("1"));
         let start = tokio::time::Instant::now();
         assert_eq!(asking.answers(Duration::from_secs(1)).await.len(), 1);
         let asking = asks.begin(&[a, b], Box::new(|answer| answer.get() == "true"));
-        asks.answered(b, asking.number, json("true"));
+        asks.answered(b, asking.number, &json("true"));
         assert_eq!(asking.answers(Duration::from_secs(1)).await.len(), 1);
         assert_eq!(start.elapsed(), Duration::ZERO);
     }

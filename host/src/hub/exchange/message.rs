@@ -32,6 +32,10 @@ pub(super) enum Message<'a> {
     /// For all connections of a tenant.
     Push {
         from: Run,
+        /// Which of the sender's connections to the broker carries it. Not every server says so.
+        link: Option<u64>,
+        /// The number of what the sender has said.
+        seq: Option<u64>,
         #[serde(borrow)]
         tenant: Cow<'a, str>,
         #[serde(borrow)]
@@ -40,6 +44,8 @@ pub(super) enum Message<'a> {
     /// Something that all hosts are asked.
     Ask {
         from: Run,
+        link: Option<u64>,
+        seq: Option<u64>,
         number: u64,
         #[serde(borrow)]
         tenant: Cow<'a, str>,
@@ -73,6 +79,8 @@ impl Payload for Message<'_> {
 /// A push to all connections of a tenant, on its way. Read again only when there is another host.
 pub(super) struct ToAll<'a> {
     pub(super) from: Run,
+    pub(super) link: u64,
+    pub(super) number: u64,
     pub(super) tenant: &'a str,
     /// As clients get it.
     pub(super) frame: &'a [u8],
@@ -82,6 +90,8 @@ impl Payload for ToAll<'_> {
     fn encode(&self) -> Bytes {
         let message = Message::Push {
             from: self.from,
+            link: Some(self.link),
+            seq: Some(self.number),
             tenant: self.tenant.into(),
             push: serde_json::from_slice(self.frame).expect("a frame is JSON"),
         };

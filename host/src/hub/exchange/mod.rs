@@ -3,6 +3,7 @@
 
 mod asks;
 mod channels;
+mod ear;
 mod message;
 mod origin;
 mod peers;
@@ -20,14 +21,15 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::question::{Coverage, Question};
-use super::remote::Malformed;
-use super::{Backlog, Hub, Inner};
-use crate::cluster::{Bus, Receive, Status};
+use super::{Backlog, Hub, Inner, RoomName};
+use crate::cluster::{Bus, Status};
 use crate::config::TenantName;
 use asks::Asks;
+use ear::Ear;
 use message::{Message, ToAll};
 pub(super) use origin::Origin;
-use peers::{ANNOUNCE_INTERVAL, Peers, Run};
+pub(super) use peers::Run;
+use peers::{ANNOUNCE_INTERVAL, Peers};
 use presence::{Presence, Word};
 use window::Arrival;
 
@@ -39,6 +41,10 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a host that ends waits for the broker to take what it has said.
 const FLUSH_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// Of what hosts say to each other, unless it is a larger push. A connection that is in 128 rooms of the longest names, each
+/// of their letters six in JSON, is not a quarter of it.
+pub(super) const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Shared by all hubs of a host.
 pub struct Exchange {
@@ -52,10 +58,10 @@ pub struct Exchange {
     peers: Mutex<Peers>,
     presence: Mutex<Presence>,
     asks: Asks,
-    /// The number of the next broadcast, of whichever tenant.
+    /// The number of what is said next, for whichever tenant.
     pub(super) next_number: AtomicU64,
     malformed: AtomicU64,
-    /// Broadcasts that came too late.
+    /// What came too late.
     late: AtomicU64,
 }
 
@@ -89,14 +95,20 @@ impl Exchange {
         status
     }
 
-    /// Whether a broadcast of another host is to be delivered: not when it has been, and not when it comes behind what
+    /// Whether something that another host has said counts: not when it has come already, and not when it comes behind what
     /// that has sent on a later connection to the broker: a broker that was stopped reads on where hosts have long given
-    /// it up. Lost is better than out of order: it was sent while the bus was away, when broadcasts are lost.
-    pub(super) fn is_news(&self, run: &str, link: u64, number: u64) -> bool {
-        let Some(run) = Run::read(run) else {
+    /// it up. Lost is better than out of order, or than done when its plugin has been told that it is not: it was sent
+    /// while the bus was away, when broadcasts are lost. Not every server says what this asks for.
+    pub(super) fn is_news(
+        &self,
+        from: Option<Run>,
+        link: Option<u64>,
+        number: Option<u64>,
+    ) -> bool {
+        let (Some(from), Some(link), Some(number)) = (from, link, number) else {
             return true;
         };
-        let arrival = self.peers.lock().arrived(run, link, number);
+        let arrival = self.peers.lock().arrived(from, link, number);
         let is_late = arrival == Arrival::Late;
         self.late.fetch_add(u64::from(is_late), Ordering::Relaxed);
         arrival == Arrival::New
@@ -123,6 +135,22 @@ impl Exchange {
         let mut hubs = self.hubs.write();
         hubs.retain(|_, hub| hub.strong_count() > 0);
         hubs.insert(channels.to_owned(), hub);
+    }
+
+    /// The hub that has taken this one's place, if there is one: that of a tenant that was removed and is there again.
+    pub(super) fn successor(&self, hub: &Inner) -> Option<Arc<Inner>> {
+        let current = self.hub(&hub.channels)?;
+        (!std::ptr::eq(&raw const *current, hub)).then_some(current)
+    }
+
+    /// Calls `end` for a room that this hub is done with, unless another has taken its place and has members in it: what
+    /// arrives on the channel, and what is kept for the room, is theirs then. It is called under that room's lock, so that
+    /// nobody joins it meanwhile.
+    pub(super) fn unless_in_use(&self, hub: &Inner, room: &RoomName, end: impl FnOnce()) {
+        match self.successor(hub) {
+            Some(successor) => successor.rooms.if_empty(room.as_str(), end),
+            None => end(),
+        }
     }
 
     /// Makes this host and the others known to each other, and keeps it so until it is dropped.
@@ -220,6 +248,8 @@ impl Exchange {
     pub(super) fn push_to_all(&self, tenant: &TenantName, frame: &[u8]) {
         let push = ToAll {
             from: self.origin.run,
+            link: self.bus.link(),
+            number: self.take_number(),
             tenant: tenant.as_str(),
             frame,
         };
@@ -249,6 +279,8 @@ impl Exchange {
         let asking = self.asks.begin(&peers, Box::new(is_enough.clone()));
         self.tell(&Message::Ask {
             from: self.origin.run,
+            link: Some(self.bus.link()),
+            seq: Some(self.take_number()),
             number: asking.number,
             tenant: tenant.as_str().into(),
             question,
@@ -266,126 +298,29 @@ impl Exchange {
         (answers, Coverage { expected, answered })
     }
 
-    fn tell(&self, message: &Message<'_>) {
-        self.bus.publish(&self.all(), message);
+    fn take_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Tells one that has come, and only that one.
-    fn greet(&self, run: Run) {
-        if self.presence.lock().is_here() {
-            let alive = Message::Alive {
-                from: self.origin.run,
-                node: self.origin.node.as_str().into(),
-            };
-            self.bus
-                .publish(&channels::of_host(&self.prefix, run), &alive);
-        }
+    fn tell(&self, message: &Message<'_>) {
+        self.bus.publish(&self.all(), message);
     }
 
     fn hub(&self, channels: &str) -> Option<Arc<Inner>> {
         self.hubs.read().get(channels).and_then(Weak::upgrade)
     }
 
+    /// Of the largest push that one of them takes.
+    fn push_bytes_max(&self) -> usize {
+        let hubs = self.hubs.read();
+        let hubs = hubs.values().filter_map(Weak::upgrade);
+        hubs.map(|hub| hub.push_bytes_max()).max().unwrap_or(0)
+    }
+
     /// That of a tenant; there is none for a name that could not be one.
     fn hub_of(&self, tenant: &str) -> Option<Hub> {
         let inner = self.hub(&self.channels_of(&tenant.parse().ok()?))?;
         Some(Hub { inner })
-    }
-
-    /// Takes what another host says.
-    fn hear(&self, payload: &[u8]) -> Result<(), Malformed> {
-        let message = serde_json::from_slice::<Message<'_>>(payload);
-        let message = message.map_err(|_| Malformed::NoMessage)?;
-        match message {
-            Message::Hello { from, node } => {
-                if self.heard(from, &node) {
-                    self.greet(from);
-                }
-            }
-            Message::Alive { from, node } => {
-                self.heard(from, &node);
-            }
-            Message::Gone { from } => {
-                if let Some(node) = self.peers.lock().gone(from) {
-                    tracing::info!(node, "host gone");
-                }
-                self.asks.gone(from);
-            }
-            Message::Push { from, tenant, push } if from != self.origin.run => {
-                return match self.hub_of(&tenant) {
-                    Some(hub) => hub.receive_for_all(push),
-                    None => Ok(()),
-                };
-            }
-            Message::Ask {
-                from,
-                number,
-                tenant,
-                question,
-            } if from != self.origin.run => self.reply(from, number, &tenant, question),
-            Message::Answer {
-                from,
-                number,
-                answer,
-            } => self.asks.answered(from, number, answer.to_owned()),
-            // Its own.
-            Message::Push { .. } | Message::Ask { .. } => {}
-        }
-        Ok(())
-    }
-
-    /// Returns whether it was somebody else.
-    fn heard(&self, from: Run, node: &str) -> bool {
-        if from == self.origin.run {
-            return false;
-        }
-        if self.peers.lock().heard(from, node, Instant::now()) {
-            tracing::info!(node, "host found");
-            if node == self.origin.node {
-                tracing::error!(
-                    node,
-                    "another host has the same name; give one of them another: key node"
-                );
-            }
-        }
-        true
-    }
-
-    fn reply(&self, to: Run, number: u64, tenant: &str, question: Question<'_>) {
-        let answer = match self.hub_of(tenant) {
-            Some(hub) => hub.answer(question),
-            None => question.answered_by_nobody(),
-        };
-        let answer = Message::Answer {
-            from: self.origin.run,
-            number,
-            answer: &answer,
-        };
-        self.bus
-            .publish(&channels::of_host(&self.prefix, to), &answer);
-    }
-}
-
-/// The host's ear on the bus. It must not keep the hubs alive: the bus belongs to them.
-struct Ear(Weak<Exchange>);
-
-impl Receive for Ear {
-    fn receive(&self, channel: &str, payload: &[u8]) {
-        let Some(exchange) = self.0.upgrade() else {
-            return;
-        };
-        let received = match channels::split(&exchange.prefix, channel) {
-            Some((channels, room)) => match exchange.hub(channels) {
-                Some(hub) => hub.receive(room, payload),
-                None => Ok(()),
-            },
-            None => exchange.hear(payload),
-        };
-        if let Err(malformed) = received {
-            exchange.malformed.fetch_add(1, Ordering::Relaxed);
-            // Not louder: who sends one may send a thousand.
-            tracing::debug!(channel, %malformed, "malformed payload on the bus");
-        }
     }
 }
 

@@ -32,7 +32,7 @@ impl Run {
         Self(Uuid::new_v4())
     }
 
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(in crate::hub) fn read(text: &str) -> Option<Self> {
         Uuid::try_parse(text).ok().map(Self)
     }
 }

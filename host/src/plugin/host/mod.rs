@@ -17,7 +17,7 @@ use bytes::Bytes;
 use super::bindings::wardroom::plugin::types::{self, HostError, Push};
 use super::state::{Event, State};
 use crate::config::Limit;
-use crate::hub::RoomName;
+use crate::hub::{Hub, RoomName};
 use crate::protocol::{
     Close, PATH_BYTES_MAX, PushFrame, check_json, is_event_name, normalise_path,
 };
@@ -92,6 +92,14 @@ impl State {
         self.check_push_size(&frame)?;
         Ok(frame)
     }
+}
+
+/// What the bus does not carry is refused for all: connections here would get what those of other hosts miss.
+fn check_carried(hub: &Hub, frame: &Bytes) -> Result<(), HostError> {
+    if frame.len() > hub.broadcast_bytes_max() {
+        return Err(HostError::TooLarge("the bus between hosts".to_owned()));
+    }
+    Ok(())
 }
 
 fn check_event(event: &str) -> Result<(), HostError> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{check_data, check_event, room_name};
+use super::{check_carried, check_data, check_event, room_name};
 use crate::hub::{Connection, JoinError, RoomName};
 use crate::plugin::bindings::wardroom::plugin::rooms::{BroadcastOptions, Host};
 use crate::plugin::bindings::wardroom::plugin::types::HostError;
@@ -51,10 +51,7 @@ impl Host for State {
         };
         let frame = push.encode();
         self.check_push_size(&frame)?;
-        if frame.len() > current.hub.broadcast_bytes_max() {
-            // Members here would get what those of other hosts miss.
-            return Err(HostError::TooLarge("the bus between hosts".to_owned()));
-        }
+        check_carried(&current.hub, &frame)?;
         let sender = if options.include_self {
             None
         } else {

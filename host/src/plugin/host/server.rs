@@ -1,6 +1,6 @@
 //! The `server` import.
 
-use super::{close, denied, room_name};
+use super::{check_carried, close, denied, room_name};
 use crate::hub;
 use crate::hub::{ConnectionId, Hub, PAGE_LIMIT_DEFAULT, PAGE_LIMIT_MAX, Refused, RoomName};
 use crate::plugin::bindings::wardroom::plugin::server::{
@@ -14,6 +14,7 @@ impl Host for State {
     fn broadcast(&mut self, push: Push) -> Result<(), HostError> {
         let hub = self.pushing()?.hub.clone();
         let frame = self.encode(push)?;
+        check_carried(&hub, &frame)?;
         hub.broadcast_all(frame);
         Ok(())
     }
@@ -21,6 +22,7 @@ impl Host for State {
     async fn send(&mut self, id: String, push: Push) -> Result<bool, HostError> {
         let hub = self.pushing()?.hub.clone();
         let frame = self.encode(push)?;
+        check_carried(&hub, &frame)?;
         let Some(id) = id_of(&id) else {
             return Ok(false);
         };
