@@ -111,7 +111,7 @@ impl<T> Part<T> {
 impl Part<Box<RawValue>> {
     /// As many of a page's entries, encoded, as an answer can have: one at least. One that the bus does not carry even so
     /// makes the host one that has not answered, which is what the asker is to know.
-    fn of(page: Page<impl Serialize>, is_cut: bool, bytes_max: usize) -> Self {
+    fn of(page: &Page<impl Serialize>, is_cut: bool, bytes_max: usize) -> Self {
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);
         for entry in &page.entries {
             let entry = to_raw_value(entry).expect("it has no keys but texts");
@@ -173,7 +173,7 @@ impl Hub {
                     Some(room) => self.room_connections(room.as_str(), after, limit),
                     None => self.connections(after, limit),
                 };
-                to_raw_value(&Part::of(page, false, self.answer_bytes_max()))
+                to_raw_value(&Part::of(&page, false, self.answer_bytes_max()))
             }
             Question::Rooms {
                 prefix,
@@ -213,7 +213,7 @@ impl Hub {
                 (name.as_str().len() + r#"["",1],"#.len()).min(bytes_max)
             }),
         };
-        Part::of(page, is_cut, bytes_max)
+        Part::of(&page, is_cut, bytes_max)
     }
 
     /// An answer adds no more to its entries than the envelope of a broadcast to a push.
