@@ -79,13 +79,15 @@ impl fmt::Debug for LocalBus {
 impl Drop for LocalBus {
     fn drop(&mut self) {
         let mut network = self.network.write();
-        if let Some(place) = network.receivers.get_mut(self.number) {
-            *place = None;
-        }
         network.subscribers.retain(|_, subscribers| {
             subscribers.retain(|number| *number != self.number);
             !subscribers.is_empty()
         });
+        let receiver = network.receivers.get_mut(self.number);
+        let receiver = receiver.and_then(Option::take);
+        // It may have an end of its own.
+        drop(network);
+        drop(receiver);
     }
 }
 
@@ -125,5 +127,34 @@ impl Bus for LocalBus {
                 network.subscribers.remove(channel);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Text;
+
+    impl Payload for Text {
+        fn encode(&self) -> bytes::Bytes {
+            panic!("nobody is there to get it")
+        }
+    }
+
+    struct Kept(#[expect(dead_code, reason = "it is there to be dropped")] LocalBus);
+
+    impl Receive for Kept {
+        fn receive(&self, _: &str, _: &[u8]) {}
+    }
+
+    #[test]
+    fn an_end_that_is_gone_gets_nothing() {
+        let here = LocalBus::new();
+        let end = here.another();
+        end.attach(Arc::new(Kept(here.another())));
+        assert!(end.subscribe("a").is_confirmed());
+        drop(end);
+        here.publish("a", &Text);
     }
 }

@@ -124,11 +124,12 @@ impl Hub {
         limit: u32,
     ) -> (Page<(RoomName, usize)>, Coverage) {
         // From the first on, so that rooms of several hosts are counted once.
-        let (all, is_whole, coverage) = self.all_rooms_from(prefix, None).await;
+        let (all, is_whole, coverage) = self.all_rooms_from(prefix, None, None).await;
         let (mut rooms, coverage) = match after {
             // There are too many to say all of them at once.
             Some(after) if !is_whole => {
-                let (rest, _, of_rest) = self.all_rooms_from(prefix, Some(after)).await;
+                let rest = self.all_rooms_from(prefix, Some(after), Some(limit));
+                let (rest, _, of_rest) = rest.await;
                 (rest.entries, coverage.worse(of_rest))
             }
             _ => (all.entries, coverage),
@@ -142,19 +143,21 @@ impl Hub {
         (page, coverage)
     }
 
-    /// Those behind that one, and whether no host has more than it could say.
+    /// Those behind that one, no more of each host than the limit, and whether no host has more than it could say.
     async fn all_rooms_from(
         &self,
         prefix: &str,
         after: Option<&str>,
+        limit: Option<u32>,
     ) -> (Page<RoomOf>, bool, Coverage) {
         let question = Question::Rooms {
             prefix: prefix.into(),
             after: after.map(Into::into),
+            limit,
         };
         let (parts, coverage) = self.ask::<Part<RoomOf>>(question, never).await;
         let is_whole = parts.iter().all(Part::is_whole);
-        let here = self.rooms(prefix, after, u32::MAX);
+        let here = self.rooms(prefix, after, limit.unwrap_or(u32::MAX));
         (all_rooms(here, parts), is_whole, coverage)
     }
 

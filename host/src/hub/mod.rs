@@ -7,6 +7,7 @@ mod backlog;
 mod cluster;
 mod connection;
 mod exchange;
+mod first;
 mod outbox;
 mod query;
 mod question;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::first::First;
+use super::question::RoomOf;
 use super::{Connection, ConnectionId, Hub, RoomName};
 
 /// Entries of a page when the asker does not say.
@@ -68,17 +70,10 @@ impl Hub {
         after: Option<ConnectionId>,
         limit: u32,
     ) -> Page<ConnectionInfo> {
-        let mut members = self.inner.rooms.members(room);
-        let total = members.len();
-        members.retain(|member| after.is_none_or(|after| member.id > after));
-        members.sort_unstable_by_key(|member| member.id);
+        let (total, members) = self.inner.rooms.members(room, after, limit as usize);
         Page {
             total,
-            entries: members
-                .iter()
-                .take(limit as usize)
-                .map(|member| self.info(member))
-                .collect(),
+            entries: members.iter().map(|member| self.info(member)).collect(),
         }
     }
 
@@ -97,15 +92,21 @@ impl Hub {
     /// Names and sizes of the rooms that begin with `prefix`, sorted by name.
     #[must_use]
     pub fn rooms(&self, prefix: &str, after: Option<&str>, limit: u32) -> Page<(RoomName, usize)> {
-        let mut rooms = self.inner.rooms.with_prefix(prefix);
-        let total = rooms.len();
-        rooms.retain(|(name, _)| after.is_none_or(|after| name.as_str() > after));
-        rooms.sort_unstable();
-        rooms.truncate(limit as usize);
-        Page {
-            total,
-            entries: rooms,
-        }
+        self.first_rooms(prefix, after, limit as usize, |_| 1).0
+    }
+
+    /// As many of them as weigh no more than they may, and whether there are others behind these.
+    pub(super) fn first_rooms(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        weight_max: usize,
+        weigh: impl Fn(&RoomOf) -> usize,
+    ) -> (Page<RoomOf>, bool) {
+        let mut first = First::new(weight_max, weigh);
+        let total = self.inner.rooms.offer(prefix, after, &mut first);
+        let (entries, is_cut) = first.sorted();
+        (Page { total, entries }, is_cut)
     }
 
     /// An open connection, as others may see it.

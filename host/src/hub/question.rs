@@ -58,6 +58,8 @@ pub(super) enum Question<'a> {
         prefix: Cow<'a, str>,
         #[serde(borrow)]
         after: Option<Cow<'a, str>>,
+        /// As many as fit into an answer if there is none.
+        limit: Option<u32>,
     },
     /// Answered by a number.
     RoomSize { room: RoomName },
@@ -109,7 +111,7 @@ impl<T> Part<T> {
 impl Part<Box<RawValue>> {
     /// As many of a page's entries, encoded, as an answer can have: one at least. One that the bus does not carry even so
     /// makes the host one that has not answered, which is what the asker is to know.
-    fn of(page: Page<impl Serialize>, bytes_max: usize) -> Self {
+    fn of(page: &Page<impl Serialize>, is_cut: bool, bytes_max: usize) -> Self {
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);
         for entry in &page.entries {
             let entry = to_raw_value(entry).expect("it has no keys but texts");
@@ -122,13 +124,32 @@ impl Part<Box<RawValue>> {
         }
         Self {
             total: page.total,
-            is_cut: entries.len() < page.entries.len(),
+            is_cut: is_cut || entries.len() < page.entries.len(),
             entries,
         }
     }
 }
 
 impl Question<'_> {
+    /// Gives it back if it is none that takes longer: a part of a list.
+    pub(super) fn of_list(self) -> Result<Question<'static>, Self> {
+        match self {
+            Self::Connections { room, after, limit } => {
+                Ok(Question::Connections { room, after, limit })
+            }
+            Self::Rooms {
+                prefix,
+                after,
+                limit,
+            } => Ok(Question::Rooms {
+                prefix: Cow::Owned(prefix.into_owned()),
+                after: after.map(|after| Cow::Owned(after.into_owned())),
+                limit,
+            }),
+            other => Err(other),
+        }
+    }
+
     /// What a host answers that does not have the tenant.
     pub(super) fn answered_by_nobody(&self) -> Box<RawValue> {
         let answer = match self {
@@ -152,12 +173,13 @@ impl Hub {
                     Some(room) => self.room_connections(room.as_str(), after, limit),
                     None => self.connections(after, limit),
                 };
-                to_raw_value(&Part::of(page, self.answer_bytes_max()))
+                to_raw_value(&Part::of(&page, false, self.answer_bytes_max()))
             }
-            Question::Rooms { prefix, after } => {
-                let page = self.rooms(&prefix, after.as_deref(), u32::MAX);
-                to_raw_value(&Part::of(page, self.answer_bytes_max()))
-            }
+            Question::Rooms {
+                prefix,
+                after,
+                limit,
+            } => to_raw_value(&self.part_of_rooms(&prefix, after.as_deref(), limit)),
             Question::RoomSize { room } => to_raw_value(&self.room_size(room.as_str())),
             Question::Occupied { mut rooms } => {
                 rooms.retain(|room| self.room_size(room.as_str()) > 0);
@@ -175,6 +197,23 @@ impl Hub {
             }
         };
         answer.expect("it has no keys but texts")
+    }
+
+    fn part_of_rooms(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: Option<u32>,
+    ) -> Part<Box<RawValue>> {
+        let bytes_max = self.answer_bytes_max();
+        let (page, is_cut) = match limit {
+            Some(limit) => (self.rooms(prefix, after, limit.min(PAGE_LIMIT_MAX)), false),
+            // No entry is smaller than the name and what is around it.
+            None => self.first_rooms(prefix, after, bytes_max, |(name, _)| {
+                (name.as_str().len() + r#"["",1],"#.len()).min(bytes_max)
+            }),
+        };
+        Part::of(&page, is_cut, bytes_max)
     }
 
     /// An answer adds no more to its entries than the envelope of a broadcast to a push.

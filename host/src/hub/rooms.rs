@@ -15,6 +15,8 @@ use indexmap::IndexMap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+use super::first::First;
+use super::question::RoomOf;
 use super::{Connection, ConnectionId};
 use crate::cluster::Subscription;
 
@@ -167,25 +169,66 @@ impl Rooms {
             .map_or(0, |room| room.members.len())
     }
 
-    /// In no order.
-    pub(super) fn members(&self, name: &str) -> Vec<Arc<Connection>> {
+    /// How many there are; and those behind `after`, sorted by id, no more than the limit.
+    pub(super) fn members(
+        &self,
+        name: &str,
+        after: Option<ConnectionId>,
+        limit: usize,
+    ) -> (usize, Vec<Arc<Connection>>) {
         let shard = self.shard(name).lock();
-        shard
-            .get(name)
-            .map(|room| room.members.values().cloned().collect())
-            .unwrap_or_default()
+        let Some(room) = shard.get(name) else {
+            return (0, Vec::new());
+        };
+        let mut first = First::new(limit, |_: &ConnectionId| 1);
+        let ids = room.members.keys();
+        for id in ids.filter(|id| after.is_none_or(|after| **id > after)) {
+            first.offer(*id);
+        }
+        let (ids, _) = first.sorted();
+        let members = ids.iter().filter_map(|id| room.members.get(id)).cloned();
+        (room.members.len(), members.collect())
     }
 
-    /// Names and sizes of the rooms that begin with `prefix`, in no order.
-    pub(super) fn with_prefix(&self, prefix: &str) -> Vec<(RoomName, usize)> {
-        let mut found = Vec::new();
+    /// Offers names and sizes of the rooms that begin with `prefix` and come behind `after`. Returns how many begin with
+    /// it.
+    pub(super) fn offer<W: Fn(&RoomOf) -> usize>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        first: &mut First<RoomOf, W>,
+    ) -> usize {
+        let behind = behind(prefix);
+        let end = behind.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let begin = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let is_any = match (after, behind.as_deref()) {
+            (Some(after), Some(behind)) => after < behind,
+            _ => true,
+        };
+        let mut total = 0;
         for shard in &self.shards {
-            let shard = shard.lock();
-            let from = shard.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-            let matching = from.take_while(|(name, _)| name.as_str().starts_with(prefix));
-            found.extend(matching.map(|(name, room)| (name.clone(), room.members.len())));
+            let mut found = Vec::new();
+            {
+                let shard = shard.lock();
+                // Without a look at the names.
+                total += shard
+                    .range::<str, _>((Bound::Included(prefix), end))
+                    .count();
+                if is_any {
+                    let rooms = shard.range::<str, _>((begin, end));
+                    let last = first.end().map(|(name, _)| name);
+                    let rooms = rooms.take_while(|(name, _)| last.is_none_or(|last| *name < last));
+                    found.extend(rooms.map(|(name, room)| (name.clone(), room.members.len())));
+                }
+            }
+            for room in found {
+                first.offer(room);
+            }
         }
-        found
+        total
     }
 
     fn shard(&self, name: &str) -> &Mutex<BTreeMap<RoomName, Room>> {
@@ -194,5 +237,36 @@ impl Rooms {
         self.shards
             .get(index)
             .expect("as many shards as remainders")
+    }
+}
+
+/// The first text behind all that begin with `prefix`, if there is one.
+fn behind(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_text_ends_before_another() {
+        for (prefix, text) in [
+            ("", None),
+            ("/a", Some("/b")),
+            ("/\u{7f}", Some("/\u{80}")),
+            ("/\u{d7ff}", Some("/\u{e000}")),
+            ("/\u{10ffff}\u{10ffff}", Some("0")),
+            ("\u{10ffff}", None),
+        ] {
+            assert_eq!(behind(prefix).as_deref(), text);
+        }
     }
 }

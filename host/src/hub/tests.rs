@@ -191,6 +191,10 @@ fn rooms_are_found_by_prefix() {
         (2, vec!["/chat/a".to_owned(), "/chat/b".to_owned()])
     );
     assert_eq!(names(Some("/chat/a")), (2, vec!["/chat/b".to_owned()]));
+    assert_eq!(names(Some("/")).1.len(), 2);
+    for after in ["/chat/b", "/chat0", "/z"] {
+        assert_eq!(names(Some(after)), (2, vec![]));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::lists::List;
 use super::message::Message;
 use super::{Exchange, MESSAGE_BYTES_MAX, Run, channels};
 use crate::cluster::Receive;
@@ -106,6 +107,33 @@ impl Exchange {
     }
 
     fn reply(&self, to: Run, number: u64, tenant: &str, question: Question<'_>) {
+        match question.of_list() {
+            Ok(question) => {
+                let tenant = tenant.to_owned();
+                let list = List {
+                    to,
+                    number,
+                    tenant,
+                    question,
+                };
+                if !self.lists.push(list) {
+                    tracing::debug!(%to, "more lists are asked for than can be answered in time");
+                }
+            }
+            Err(question) => self.answer(to, number, tenant, question),
+        }
+    }
+
+    /// Answers what takes longer, for ever.
+    pub(super) async fn answer_lists(&self) {
+        while let Some(list) = self.lists.next().await {
+            self.answer(list.to, list.number, &list.tenant, list.question);
+            // Others may be due: this is no more than a part of its task.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn answer(&self, to: Run, number: u64, tenant: &str, question: Question<'_>) {
         let answer = match self.hub_of(tenant) {
             Some(hub) => hub.answer(question),
             None => question.answered_by_nobody(),

@@ -4,6 +4,7 @@
 mod asks;
 mod channels;
 mod ear;
+mod lists;
 mod message;
 mod origin;
 mod peers;
@@ -26,6 +27,7 @@ use crate::cluster::{Bus, Status};
 use crate::config::TenantName;
 use asks::Asks;
 use ear::Ear;
+use lists::Lists;
 use message::{Message, ToAll};
 pub(super) use origin::Origin;
 pub(super) use peers::Run;
@@ -58,6 +60,7 @@ pub struct Exchange {
     peers: Mutex<Peers>,
     presence: Mutex<Presence>,
     asks: Asks,
+    lists: Lists,
     /// The number of what is said next, for whichever tenant.
     pub(super) next_number: AtomicU64,
     malformed: AtomicU64,
@@ -78,6 +81,7 @@ impl Exchange {
             peers: Mutex::default(),
             presence: Mutex::default(),
             asks: Asks::default(),
+            lists: Lists::default(),
             next_number: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
             late: AtomicU64::new(0),
@@ -153,8 +157,13 @@ impl Exchange {
         }
     }
 
-    /// Makes this host and the others known to each other, and keeps it so until it is dropped.
+    /// Makes this host and the others known to each other, and keeps it so until it is dropped. Until then, their
+    /// questions are answered.
     pub async fn announce(&self) {
+        tokio::join!(self.keep_known(), self.answer_lists());
+    }
+
+    async fn keep_known(&self) {
         let own = self
             .bus
             .subscribe(&channels::of_host(&self.prefix, self.origin.run));

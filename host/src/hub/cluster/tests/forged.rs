@@ -39,38 +39,45 @@ async fn what_is_larger_than_anything_that_hosts_say_is_not_read() {
     assert_eq!(exchange.malformed(), 2);
 }
 
-/// As a broker has it that was stopped: it reads on where the sender has given it up, beside what that sends anew.
+/// As a broker has it that was stopped: it reads on where the sender has given it up, beside what that sends anew. And as
+/// masters have it that take turns: both pass on what one was given.
 #[tokio::test(start_paused = true)]
-async fn what_was_given_up_takes_no_effect_later() {
+async fn what_was_given_up_or_done_takes_no_effect_later() {
     let hosts = hosts(&["a", "b"]).await;
     let hub = &hosts.hubs[0];
     let member = open(hub);
     let stranger = Silent::on(&hosts.bus);
     stranger.say(&alive());
     let push = |data: u64| json!({ "event": "e", "path": "/p", "data": data });
-    let to_all = |data, link: Value| {
-        let push = json!({ "from": FROM, "link": link, "tenant": "default", "push": push(data) });
+    let to_all = |data, link: Value, seq: u64| {
+        let push = json!({ "from": FROM, "link": link, "seq": seq, "tenant": "default", "push": push(data) });
         stranger.say(&json!({ "push": push }).to_string());
     };
-    let ask = |link: Value, question: Value| {
-        let ask = json!({ "from": FROM, "link": link, "number": 1, "tenant": "default", "question": question });
+    let ask = |link: u64, seq: u64, question: Value| {
+        let ask = json!({
+            "from": FROM, "link": link, "seq": seq, "number": 1, "tenant": "default", "question": question
+        });
         stranger.say(&json!({ "ask": ask }).to_string());
     };
     let send = |data: u64| json!({ "send": { "id": member.id, "push": push(data) } });
     let close = json!({ "close": { "id": member.id, "code": 4001, "reason": "" } });
-    to_all(1, json!(1));
-    ask(json!(1), send(2));
-    to_all(3, json!(2));
+    to_all(1, json!(1), 0);
+    ask(1, 1, send(2));
+    to_all(3, json!(2), 5);
     // Late, all of them.
-    to_all(4, json!(1));
-    ask(json!(1), send(5));
-    ask(json!(1), close.clone());
+    to_all(4, json!(1), 2);
+    ask(1, 3, send(5));
+    ask(1, 4, close.clone());
+    // Once more.
+    to_all(3, json!(2), 5);
+    ask(2, 6, send(6));
+    ask(2, 6, send(6));
     // Not every server says on which it is.
-    to_all(6, Value::Null);
-    assert_eq!(waiting(&member), [1, 2, 3, 6]);
+    to_all(7, Value::Null, 5);
+    assert_eq!(waiting(&member), [1, 2, 3, 6, 7]);
     assert_eq!(member.outbox.closing(), None);
     assert_eq!(hub.inner.exchange.bus_status().dropped, 3);
-    ask(json!(2), close);
+    ask(2, 7, close);
     assert!(member.outbox.closing().is_some());
 }
 
