@@ -97,7 +97,7 @@ impl Inbox {
         !self.end.is_over.is_cancelled() && self.shared.interrupted(channel)
     }
 
-    /// Payloads were lost on their way, out or in.
+    /// Payloads were lost on their way, out or in: so many that are known of.
     pub(super) fn missed(&self, payloads: u64) {
         self.shared.dropped(payloads);
     }
