@@ -102,6 +102,13 @@ impl Inbox {
         self.shared.dropped(payloads);
     }
 
+    /// There was no room for payloads that arrived, by `bus_bytes_max`.
+    pub(super) fn refused(&self, payloads: u64) {
+        if payloads > 0 {
+            self.shared.refused(payloads);
+        }
+    }
+
     /// The connection has ended, or is of no use any more. The first cause counts.
     pub(super) fn lost(&self, cause: &(impl ToString + ?Sized)) {
         let _ = self.end.cause.set(LinkError::new(cause));

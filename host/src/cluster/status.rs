@@ -37,7 +37,7 @@ pub struct Status {
 /// How often a queue was full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Full {
-    /// By `bus_bytes_max`.
+    /// By `bus_bytes_max`: on the way out, and on NATS on the way in.
     pub bytes: u64,
     /// By `bus_messages_max`.
     pub messages: u64,

@@ -5,9 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::*;
+use crate::cluster::Receive;
 use crate::cluster::outgoing::Outgoing;
 use crate::cluster::shared::Shared;
 
@@ -35,17 +37,18 @@ fn different_channels_have_different_subjects() {
     assert_eq!(subjects.len(), names.len());
 }
 
-/// A server that says what the test has it say.
-struct Played(TcpListener);
+/// A server that says what the test has it say, to hosts on which so many bytes may wait.
+struct Played(TcpListener, usize);
 
 impl Played {
-    async fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    async fn new(waiting_bytes_max: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self(listener, waiting_bytes_max)
     }
 
     fn transport(&self) -> Nats {
         let url = format!("nats://{}", self.0.local_addr().unwrap());
-        Nats::new(&url.parse().unwrap(), "")
+        Nats::new(&url.parse().unwrap(), "", self.1)
     }
 
     async fn accept(&self) -> BufStream<TcpStream> {
@@ -82,9 +85,31 @@ async fn heard(stream: &mut BufStream<TcpStream>, begin: &str) -> String {
     }
 }
 
-fn inbox() -> Inbox {
-    let shared = Shared::new("played".to_owned(), Outgoing::new(9, 9_999));
-    Inbox::new(Arc::new(shared), "probes".into())
+fn inbox() -> (Inbox, Arc<Shared>) {
+    let outgoing = Outgoing::new(9, 9_999);
+    let shared = Arc::new(Shared::new("played".to_owned(), outgoing));
+    (Inbox::new(Arc::clone(&shared), "probes".into()), shared)
+}
+
+/// Lets one come after another, and whoever waits for it.
+#[derive(Default)]
+struct Arrived(Notify);
+
+impl Receive for Arrived {
+    fn receive(&self, _: &str, _: &[u8]) {
+        self.0.notify_one();
+    }
+}
+
+/// Subscribes to a channel, and returns the number that the subscription has there.
+async fn subscribed(link: &mut NatsLink, stream: &mut BufStream<TcpStream>) -> String {
+    let batch = Batch {
+        subscribe: vec!["a".into()],
+        ..Batch::default()
+    };
+    link.send(batch).await.unwrap();
+    let line = heard(stream, "SUB a ").await;
+    line.trim_end().rsplit(' ').next().unwrap().to_owned()
 }
 
 fn to(channel: &str) -> Batch {
@@ -96,8 +121,8 @@ fn to(channel: &str) -> Batch {
 
 #[tokio::test]
 async fn a_connection_that_the_library_has_replaced_is_lost() {
-    let server = Played::new().await;
-    let inbox = inbox();
+    let server = Played::new(usize::MAX).await;
+    let (inbox, _) = inbox();
     let (mut link, mut stream) = server.connected(&inbox).await;
     link.send(to("a")).await.unwrap();
     heard(&mut stream, "PUB a ").await;
@@ -116,4 +141,48 @@ async fn a_connection_that_the_library_has_replaced_is_lost() {
     let sent = timeout(WAIT, link.send(to("a"))).await.unwrap();
     assert_eq!(sent, Err(lost.clone()));
     assert_eq!(timeout(WAIT, inbox.ended()).await.unwrap(), lost);
+}
+
+#[tokio::test]
+async fn what_has_arrived_and_waits_is_bounded_in_bytes() {
+    let bytes_max = 16 * 1024;
+    let server = Played::new(bytes_max).await;
+    let (inbox, shared) = inbox();
+    let (mut link, mut stream) = server.connected(&inbox).await;
+    let number = subscribed(&mut link, &mut stream).await;
+    // Three times as much as there is room for, and much less than what the library would keep.
+    let (bytes, count) = (bytes_max / 10, 30);
+    let message = format!("MSG a {number} {bytes}\r\n{}\r\n", "x".repeat(bytes));
+    say(&mut stream, &message.repeat(count)).await;
+    let counting = async {
+        loop {
+            let status = shared.status();
+            if status.received + status.dropped == count as u64 {
+                return status;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let status = timeout(WAIT, counting).await.unwrap();
+    assert!(status.received > 0 && status.dropped > 0, "{status:?}");
+    assert_eq!(status.full.bytes, status.dropped);
+}
+
+#[tokio::test]
+async fn others_have_their_turn_while_a_burst_is_passed_on() {
+    let server = Played::new(usize::MAX).await;
+    let (inbox, shared) = inbox();
+    let arrived = Arc::new(Arrived::default());
+    shared.attach(Arc::clone(&arrived) as Arc<dyn Receive>);
+    let (mut link, mut stream) = server.connected(&inbox).await;
+    let number = subscribed(&mut link, &mut stream).await;
+    let count = 2_000;
+    say(
+        &mut stream,
+        &format!("MSG a {number} 0\r\n\r\n").repeat(count),
+    )
+    .await;
+    timeout(WAIT, arrived.0.notified()).await.unwrap();
+    let received = shared.status().received;
+    assert!(received < count as u64 / 4, "{received}");
 }
