@@ -80,10 +80,10 @@ impl Nodes {
                     sleep(MOVING_WAIT).await;
                 }
                 // Another may know who is in its place.
-                LinkError::Away if self.named.len() > 1 => {
+                LinkError::Away => {
                     is_asking = false;
                     self.forget(tenant, &address);
-                    address = self.other(&address, hop);
+                    address = self.other(&address, hop).ok_or(LinkError::Away)?;
                 }
                 error => return Err(error),
             }
@@ -106,15 +106,15 @@ impl Nodes {
         }
     }
 
-    /// One of those that are named, another one if there is one.
-    fn other(&self, address: &Address, hop: usize) -> Address {
+    /// One of those that are named, another one than this.
+    fn other(&self, address: &Address, hop: usize) -> Option<Address> {
         let others: Vec<_> = self
             .named
             .iter()
             .filter(|named| *named != address)
             .collect();
         let other = others.get(hop % others.len().max(1));
-        other.copied().unwrap_or(address).clone()
+        other.copied().cloned()
     }
 
     fn link(&self, address: &Address) -> Arc<Link> {
