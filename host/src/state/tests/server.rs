@@ -1,7 +1,7 @@
 //! A real Redis, and nobody else who uses it.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -56,6 +56,16 @@ impl Server {
     /// The same without what all values have in common.
     pub(in crate::state) fn shared(&self, tenant: &str) -> Shared {
         Shared::new(tenant, self.keeper())
+    }
+
+    /// Does a command, past wardroom.
+    pub(in crate::state) fn tell(&self, command: &str) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        let request = format!("{command}\r\nQUIT\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(!answer.starts_with('-'), "{answer}");
     }
 
     fn keeper(&self) -> Arc<Redis> {

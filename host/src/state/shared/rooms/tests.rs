@@ -99,6 +99,22 @@ async fn what_a_killed_host_leaves_is_found_by_another() {
     assert_eq!(others.asked.load(Ordering::Relaxed), 1);
 }
 
+/// What Redis has evicted is counted for ever: it must not keep others from being asked for.
+#[tokio::test]
+async fn rooms_that_have_nothing_are_asked_for_once_a_minute() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let host = server.shared("a");
+    set(&host, "r", "k").await;
+    server.tell("DEL ws:{a}:state:values");
+    let nobody = Others::have(&[]);
+    for now in [START, later(0), later(1)] {
+        host.find_abandoned(now, &nobody).await.unwrap();
+    }
+    assert_eq!(nobody.asked.load(Ordering::Relaxed), 1);
+}
+
 #[tokio::test]
 async fn a_room_ends_when_nobody_has_members_and_all_have_said_so() {
     let Some(server) = Server::start() else {
