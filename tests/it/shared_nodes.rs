@@ -105,3 +105,22 @@ async fn one_node_that_is_named_knows_where_the_state_is() {
     lose(&mut cluster, &mut three, 1, 4).await;
     assert!(value(&mut three).await >= 6);
 }
+
+#[tokio::test]
+async fn a_node_that_is_away_is_not_asked_first_for_ever() {
+    wardroom_tests::needed!("redis-server", "redis-cli");
+    let mut cluster = RedisCluster::start(3, 0).await.unwrap();
+    let mut three = Three::at(&cluster.url(), |_| {}).await;
+    // The first that is named, before anybody has learned from it where the state is: at the second.
+    cluster.kill(0).await.unwrap();
+    for host in 0..3 {
+        assert!(three.run(host, add()).await[0].is_u64());
+    }
+    let began = Instant::now();
+    for number in 0..9 {
+        assert_eq!(three.run(number % 3, add()).await, json!([4 + number]));
+    }
+    let took = began.elapsed();
+    eprintln!("9 increments while a node was away: {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+}

@@ -61,17 +61,18 @@ impl Nodes {
             let answer = self.link(&address).call(arguments, is_asking).await;
             let error = match answer {
                 Err(error) => error,
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    // It has the keys, whether it was named by another or found past one that is away.
+                    if hop > 0 && !is_asking {
+                        self.places.lock().insert(tenant.to_owned(), address);
+                    }
+                    return Ok(answer);
+                }
             };
             match error {
                 LinkError::Redis(error) if redirection(&error, &address).is_some() => {
                     is_asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
                     address = redirection(&error, &address).unwrap_or(address);
-                    if !is_asking {
-                        self.places
-                            .lock()
-                            .insert(tenant.to_owned(), address.clone());
-                    }
                 }
                 // Some of the keys have moved already, the rest is about to. Nothing has been done.
                 LinkError::Redis(error)
