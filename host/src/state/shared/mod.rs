@@ -35,7 +35,7 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Shared {
     tenant: String,
     keeper: Arc<dyn Keeper>,
-    turns: Turns,
+    turns: Turns<Spot>,
     endings: Endings,
     /// Rooms with values, but without members here.
     vacant: Mutex<Vacant>,
@@ -46,7 +46,7 @@ impl Shared {
         Self {
             tenant: tenant.to_owned(),
             keeper,
-            turns: Turns::default(),
+            turns: Turns::new(),
             endings: Endings::new(),
             vacant: Mutex::default(),
         }

@@ -32,7 +32,7 @@ use super::turns::Turns;
 use super::{Answer, Found, Keeper, Lasting, Mark, Next, Replaced, Spot, Wanted};
 use crate::cluster::{Backoff, NatsServer};
 use crate::config::BrokerUrl;
-use crate::state::{KeyPage, Owner, Quota, StateError, Time};
+use crate::state::{KeyPage, Quota, StateError, Time};
 use link::Link;
 use mirror::{News, Size, Verdict};
 
@@ -48,8 +48,8 @@ const AT_ONCE: usize = 16;
 /// The bucket, as seen from this host.
 pub(in crate::state) struct Nats {
     standing: watch::Receiver<Standing>,
-    /// For each tenant: who writes where its quota is near.
-    near: Turns,
+    /// By tenant: who writes where its quota is near.
+    near: Turns<String>,
     _stop: DropGuard,
 }
 
@@ -71,7 +71,7 @@ impl Nats {
         tokio::spawn(stopping.clone().run_until_cancelled_owned(task));
         Self {
             standing: seen,
-            near: Turns::default(),
+            near: Turns::new(),
             _stop: stopping.drop_guard(),
         }
     }
@@ -120,7 +120,7 @@ impl Nats {
             let _reserved = Reserved::new(&link, spot, size);
             return write(&link, spot, over, next, None).await;
         }
-        let _turn = self.near.take(&whole(&spot.tenant)).await;
+        let _turn = self.near.take(&spot.tenant).await;
         link.catch().await?;
         match verdict(&link, spot, news, quota) {
             (Verdict::Refused(limit), _) => Ok(Replaced::Limit(limit)),
@@ -224,15 +224,6 @@ async fn write(
         }
         Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Replaced::Conflict),
         Err(error) => Err(link.failed(error)),
-    }
-}
-
-/// Stands for all that a tenant has.
-fn whole(tenant: &str) -> Spot {
-    Spot {
-        tenant: tenant.to_owned(),
-        owner: Owner::Tenant,
-        key: String::new(),
     }
 }
 

@@ -70,9 +70,9 @@ impl Nodes {
                 }
             };
             match error {
-                LinkError::Redis(error) if redirection(&error, &address).is_some() => {
+                LinkError::Redis(error) if let Some(to) = redirection(&error, &address) => {
                     is_asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
-                    address = redirection(&error, &address).unwrap_or(address);
+                    address = to;
                 }
                 // Some of the keys have moved already, the rest is about to. Nothing has been done.
                 LinkError::Redis(error)

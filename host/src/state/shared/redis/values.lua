@@ -1,6 +1,6 @@
--- The steps of a keeper (`state/shared/keeper.rs`), each of them atomic. The header of `state/redis/mod.rs` says what is
--- in which key. Nothing may be written before everything that could be wrong with what is there has been read: what an
--- error ends is not undone.
+-- The steps of a keeper (`state/shared/keeper.rs`), each of them atomic. The header of `state/shared/redis/mod.rs` says
+-- what is in which key. Nothing may be written before everything that could be wrong with what is there has been read:
+-- what an error ends is not undone.
 --
 -- ARGV[1] is the step, ARGV[2] the time, empty for that of the server, the rest the step's own.
 
