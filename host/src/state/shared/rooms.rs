@@ -71,7 +71,7 @@ impl Shared {
     /// Takes away what is over, and the values of rooms that nobody has ended: those of a host that was killed, or that
     /// could not ask, and those that were set and never joined.
     async fn find_abandoned(&self, now: Time, members: &impl Members) -> Result<(), StateError> {
-        in_time(self.keeper.expire(&self.tenant, now)).await?;
+        in_time(self.keeper.expire(&self.tenant)).await?;
         let rooms = in_time(self.keeper.rooms(&self.tenant)).await?;
         let empty = rooms.into_iter().filter(|room| !members.are_here(room));
         let mut due = self.vacant.lock().due(now, empty);

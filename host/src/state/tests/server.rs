@@ -13,6 +13,8 @@ use crate::state::*;
 pub(in crate::state) struct Server {
     process: Child,
     port: u16,
+    /// What keepers ask it.
+    script: &'static str,
 }
 
 impl Server {
@@ -44,10 +46,31 @@ impl Server {
             assert!(began.elapsed() < Duration::from_secs(20), "no redis-server");
             std::thread::yield_now();
         }
-        Some(Self { process, port })
+        Some(Self {
+            process,
+            port,
+            script: Redis::SCRIPT,
+        })
     }
 
-    /// The values of a tenant, which end by the time that is passed in. Within a runtime.
+    /// The same, where values end by a time that only the test lets pass.
+    pub(in crate::state) fn with_clock() -> Option<Self> {
+        let clock = "redis.call('TIME')";
+        assert_eq!(Redis::SCRIPT.matches(clock).count(), 1);
+        let script = Redis::SCRIPT.replace(clock, "redis.call('HVALS', 'time')");
+        let mut server = Self::start()?;
+        server.script = String::leak(script);
+        server.set_time(Time::from_millis(0));
+        Some(server)
+    }
+
+    /// Of one that has a clock.
+    pub(in crate::state) fn set_time(&self, time: Time) {
+        let (seconds, millis) = (time.as_millis() / 1_000, time.as_millis() % 1_000);
+        self.tell(&format!("HSET time seconds {seconds} micros {millis}000"));
+    }
+
+    /// The values of a tenant. Within a runtime.
     pub(in crate::state) fn values(&self, tenant: &str) -> Values {
         let store = Store::Shared(store::SharedStore(self.keeper()));
         store.tenant(tenant).unwrap()
@@ -70,7 +93,7 @@ impl Server {
 
     fn keeper(&self) -> Arc<Redis> {
         let url = format!("redis://127.0.0.1:{}", self.port);
-        Arc::new(Redis::by_given_time(&url.parse().unwrap()))
+        Arc::new(Redis::with(self.script, &url.parse().unwrap(), ""))
     }
 }
 

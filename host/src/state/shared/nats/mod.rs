@@ -282,7 +282,7 @@ async fn run(server: NatsServer, bucket: String, standing: watch::Sender<Standin
 }
 
 impl Keeper for Nats {
-    fn read<'a>(&'a self, spot: &'a Spot, _: Time) -> Answer<'a, Found> {
+    fn read<'a>(&'a self, spot: &'a Spot) -> Answer<'a, Found> {
         self.read(spot).boxed()
     }
 
@@ -292,16 +292,15 @@ impl Keeper for Nats {
         found: Mark,
         next: Next<'a>,
         quota: Quota,
-        _: Time,
     ) -> Answer<'a, Replaced> {
         self.replace(spot, found, next, quota).boxed()
     }
 
-    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>, _: Time) -> Answer<'a, KeyPage> {
+    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>) -> Answer<'a, KeyPage> {
         self.keys(wanted).boxed()
     }
 
-    fn expire<'a>(&'a self, tenant: &'a str, _: Time) -> Answer<'a, ()> {
+    fn expire<'a>(&'a self, tenant: &'a str) -> Answer<'a, ()> {
         self.expire(tenant).boxed()
     }
 

@@ -24,6 +24,7 @@ type Address = (String, u16);
 #[derive(Debug)]
 pub(super) struct Nodes {
     url: BrokerUrl,
+    script: &'static str,
     /// Those that the URL names: of a single server one.
     named: Vec<Address>,
     links: Mutex<HashMap<Address, Arc<Link>>>,
@@ -33,9 +34,10 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Begins to connect. To be called within a tokio runtime.
-    pub(super) fn open(url: &BrokerUrl) -> Self {
+    pub(super) fn open(url: &BrokerUrl, script: &'static str) -> Self {
         let nodes = Self {
             url: url.clone(),
+            script,
             named: url
                 .nodes()
                 .map(|(host, port)| (host.to_owned(), port))
@@ -123,7 +125,7 @@ impl Nodes {
         let link = links.entry(address.clone()).or_insert_with(|| {
             let (host, port) = address;
             let server = RedisServer::at(&self.url, host, *port);
-            Arc::new(Link::begin(server, format!("{host}:{port}")))
+            Arc::new(Link::begin(server, format!("{host}:{port}"), self.script))
         });
         Arc::clone(link)
     }

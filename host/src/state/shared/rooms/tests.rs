@@ -25,14 +25,12 @@ async fn set(host: &Shared, room: &str, key: &str) {
         value: "1".to_owned(),
         ttl: None,
     };
-    host.change(&owner, key, change, QUOTA, START)
-        .await
-        .unwrap();
+    host.change(&owner, key, change, QUOTA).await.unwrap();
 }
 
 async fn keys(host: &Shared, room: &str) -> Vec<String> {
     let owner = Owner::Room(room.to_owned());
-    host.keys(&owner, "", None, 9, START).await.unwrap().keys
+    host.keys(&owner, "", None, 9).await.unwrap().keys
 }
 
 /// What the other hosts say, and how often they were asked.
