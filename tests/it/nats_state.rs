@@ -230,6 +230,38 @@ async fn what_others_write_there_is_unavailable_and_the_rest_is_not() {
 }
 
 #[tokio::test]
+async fn the_size_of_a_value_is_what_the_server_says() {
+    wardroom_tests::needed!("nats-server");
+    let broker = Broker::nats().await.unwrap();
+    let hosts = three(&broker, |config| config.limits.state_bytes_max = 8);
+    let mut clients = clients(&hosts).await;
+    let written = ask(&mut clients[0], json!(["state-set", "tenant", "a", 1])).await;
+    assert!(written.is_u64(), "{written}");
+    // Others add a header that has the server's name for it: more than a host can count, and less than it is.
+    for (key, size) in [("b", "18446744073709551615"), ("c", "0")] {
+        let headers = format!("NATS/1.0\r\nNats-Msg-Size: {size}\r\n\r\n");
+        let request = format!(
+            "HPUB $KV.ws-state.default.t.{key} {} {}\r\n{headers}1\r\n",
+            headers.len(),
+            headers.len() + 1
+        );
+        broker.nats_request(&request).await.unwrap();
+    }
+    for client in &mut clients {
+        let keys = ask(client, json!(["state-keys", "tenant", ""])).await;
+        assert_eq!(keys, json!({ "total": 3, "keys": ["a", "b", "c"] }));
+        // Of 8 bytes, 6 are there.
+        let set = |value: u32| json!(["state-set", "tenant", "d", value]);
+        let full = json!({ "limit": "state_bytes_max" });
+        assert_eq!(ask(client, set(12)).await, full);
+        let written = ask(client, set(1)).await;
+        assert!(written.is_u64(), "{written}");
+        let gone = ask(client, json!(["state-delete", "tenant", "d"])).await;
+        assert_eq!(gone, true);
+    }
+}
+
+#[tokio::test]
 async fn what_is_over_or_gone_leaves_the_bucket() {
     wardroom_tests::needed!("nats-server");
     let broker = Broker::nats().await.unwrap();

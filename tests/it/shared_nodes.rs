@@ -66,12 +66,18 @@ async fn state_is_found_on_whichever_node_has_it() {
     let sum = value(&mut three).await;
     eprintln!("while the slot moved: {done} increments done, {failed} unavailable, {sum} counted");
     assert!((3 + done..=3 + done + failed).contains(&sum));
-    // Its node is killed, and another takes over.
-    cluster.kill(2).await.unwrap();
+    lose(&mut cluster, &mut three, 2, 5).await;
+    assert!(value(&mut three).await >= sum + 3);
+}
+
+/// The node that has the state is killed, and all hosts find it at the one that takes over.
+async fn lose(cluster: &mut RedisCluster, three: &mut Three, node: usize, heir: usize) {
+    cluster.is_in_step(heir, node).await.unwrap();
+    cluster.kill(node).await.unwrap();
     let killed = Instant::now();
     let answer = three.run(1, add()).await;
     assert_eq!(answer, json!([{ "unavailable": "the state" }]));
-    cluster.is_promoted(5).await.unwrap();
+    cluster.is_promoted(heir).await.unwrap();
     let mut looks = tokio::time::interval(Duration::from_millis(20));
     for host in 0..3 {
         while !three.run(host, add()).await[0].is_u64() {
@@ -83,5 +89,38 @@ async fn state_is_found_on_whichever_node_has_it() {
         "a node was killed, and all was well after {:?}",
         killed.elapsed()
     );
-    assert!(value(&mut three).await >= sum + 3);
+}
+
+#[tokio::test]
+async fn one_node_that_is_named_knows_where_the_state_is() {
+    wardroom_tests::needed!("redis-server", "redis-cli");
+    let mut cluster = RedisCluster::start(3, 1).await.unwrap();
+    let all = cluster.url();
+    let (one, _) = all.split_once(',').unwrap();
+    let mut three = Three::at(one, |_| {}).await;
+    for answer in three.at_once(&add()).await {
+        assert!(answer[0].is_u64(), "{answer}");
+    }
+    assert_eq!(cluster.owners(&[KEY.to_owned()]).await.unwrap(), [1]);
+    lose(&mut cluster, &mut three, 1, 4).await;
+    assert!(value(&mut three).await >= 6);
+}
+
+#[tokio::test]
+async fn a_node_that_is_away_is_not_asked_first_for_ever() {
+    wardroom_tests::needed!("redis-server", "redis-cli");
+    let mut cluster = RedisCluster::start(3, 0).await.unwrap();
+    let mut three = Three::at(&cluster.url(), |_| {}).await;
+    // The first that is named, before anybody has learned from it where the state is: at the second.
+    cluster.kill(0).await.unwrap();
+    for host in 0..3 {
+        assert!(three.run(host, add()).await[0].is_u64());
+    }
+    let began = Instant::now();
+    for number in 0..9 {
+        assert_eq!(three.run(number % 3, add()).await, json!([4 + number]));
+    }
+    let took = began.elapsed();
+    eprintln!("9 increments while a node was away: {took:?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
 }

@@ -331,12 +331,22 @@ impl Broker {
         self.talk(&request).await
     }
 
+    /// Does what a request to NATS says.
+    ///
+    /// # Errors
+    /// When it does not do it.
+    pub async fn nats_request(&self, request: &str) -> anyhow::Result<()> {
+        self.talk(request.as_bytes()).await
+    }
+
     /// Sends requests and waits for the answer to a last one of its own.
     async fn talk(&self, requests: &[u8]) -> anyhow::Result<()> {
         let mut stream = TcpStream::connect(self.address).await?;
         let (hello, end, answer): (_, &[u8], _) = match self.kind {
             Kind::Redis => ("", b"PING\r\n", "+PONG\r\n"),
-            Kind::Nats | Kind::PlainNats => ("CONNECT {}\r\n", b"PING\r\n", "PONG\r\n"),
+            Kind::Nats | Kind::PlainNats => {
+                ("CONNECT {\"headers\":true}\r\n", b"PING\r\n", "PONG\r\n")
+            }
         };
         stream
             .write_all(&[hello.as_bytes(), requests, end].concat())

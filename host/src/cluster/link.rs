@@ -97,9 +97,16 @@ impl Inbox {
         !self.end.is_over.is_cancelled() && self.shared.interrupted(channel)
     }
 
-    /// Payloads were lost on their way, out or in.
+    /// Payloads were lost on their way, out or in: so many that are known of.
     pub(super) fn missed(&self, payloads: u64) {
         self.shared.dropped(payloads);
+    }
+
+    /// There was no room for payloads that arrived, by `bus_bytes_max`.
+    pub(super) fn refused(&self, payloads: u64) {
+        if payloads > 0 {
+            self.shared.refused(payloads);
+        }
     }
 
     /// The connection has ended, or is of no use any more. The first cause counts.

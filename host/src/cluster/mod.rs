@@ -115,7 +115,7 @@ pub fn open(config: &Config) -> Arc<dyn Bus> {
             Arc::new(ShardedBus::new(url, prefix, outgoing_max))
         }
         Broker::Nats => Arc::new(BrokerBus::new(
-            Nats::new(url, prefix),
+            Nats::new(url, prefix, limits.bus_bytes_max),
             name,
             prefix,
             outgoing,

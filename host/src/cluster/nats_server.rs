@@ -30,8 +30,9 @@ impl NatsServer {
         }
     }
 
-    /// Connects once. What happens to the connection afterwards is told to `take`; so many messages of a subscription
-    /// wait for their turn, and the library throws away what comes on top.
+    /// Connects once. What happens to the connection afterwards is told to `take`, unless a hundred other things wait to
+    /// be told: then not even that it has ended, or that the library has made another. So many messages of a
+    /// subscription wait for their turn, and the library throws away what comes on top.
     pub(crate) async fn connect(
         &self,
         waiting_max: usize,

@@ -258,6 +258,12 @@ impl Shared {
         self.dropped.fetch_add(payloads, Ordering::Relaxed);
     }
 
+    /// There was no room for payloads that arrived.
+    pub(super) fn refused(&self, payloads: u64) {
+        self.state.lock().status.full.bytes += payloads;
+        self.dropped(payloads);
+    }
+
     // ---- for the task
 
     /// Begins a connection.

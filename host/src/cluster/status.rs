@@ -26,6 +26,7 @@ pub struct Status {
     /// Payloads that arrived, those of this host included if the broker sends them back.
     pub received: u64,
     /// Payloads that were lost here: for want of a broker, for [want of room](Self::full), or on their way in.
+    /// On NATS it is so many at least: of many that are lost at once the library tells only some.
     pub dropped: u64,
     /// How often there was no room for a payload.
     pub full: Full,
@@ -36,7 +37,7 @@ pub struct Status {
 /// How often a queue was full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Full {
-    /// By `bus_bytes_max`.
+    /// By `bus_bytes_max`: on the way out, and on NATS on the way in.
     pub bytes: u64,
     /// By `bus_messages_max`.
     pub messages: u64,

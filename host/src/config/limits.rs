@@ -171,6 +171,7 @@ limits! {
     OutboxesBytesMax outboxes_bytes_max: usize as Bytes = 256 * MIB, at least 1;
 
     /// Bytes waiting to be sent to other hosts, by each master of a cluster of Redis. What a broadcast would add to them is dropped: members here have got it.
+    /// On NATS, also bytes that have come from other hosts and wait to be delivered. What would be more is dropped.
     BusBytesMax bus_bytes_max: usize as Bytes = 8 * MIB, at least 1;
 
     /// Broadcasts waiting to be sent to other hosts, by each master of a cluster of Redis. One more is dropped: members here have got it.

@@ -2,7 +2,8 @@
 //!
 //! Owns the values and where they are kept; knows neither connections nor plugins, and believes those who ask that keys
 //! and values are what they may be. `plugin` asks for guests, through the tenant's [`Values`]; `tenant` says when a room
-//! has ended, and which rooms have members. The time is passed in with each question.
+//! has ended, and which rooms have members. The time is passed in with each question; what hosts share goes by that of
+//! the broker.
 //!
 //! Reads and writes of memory and file are the same (`map`) over two sorted maps of bytes. What is done to one value
 //! is a pure function of what was there (`change`), because what hosts share (`shared`) has to try again when somebody
@@ -131,7 +132,7 @@ impl Values {
                 file.read(move |reading| map::get(reading, &place, now))
                     .await
             }
-            Backend::Shared(shared) => shared.get(owner, key, now).await,
+            Backend::Shared(shared) => shared.get(owner, key).await,
         }
     }
 
@@ -158,7 +159,7 @@ impl Values {
                 };
                 file.read(read).await
             }
-            Backend::Shared(shared) => shared.keys(owner, prefix, after, limit, now).await,
+            Backend::Shared(shared) => shared.keys(owner, prefix, after, limit).await,
         }
     }
 
@@ -274,7 +275,7 @@ impl Values {
                 });
                 written.await?
             }
-            Backend::Shared(shared) => shared.change(owner, key, change, quota, now).await,
+            Backend::Shared(shared) => shared.change(owner, key, change, quota).await,
         }
     }
 

@@ -75,22 +75,22 @@ impl Rooms {
 pub(super) struct Vacant(BTreeMap<String, Time>);
 
 impl Vacant {
-    /// These are all of them now. Returns those that have been for long enough.
+    /// These are all of them now. Returns those that have been for long enough, the longest first: who takes only some of
+    /// them must come to all.
     pub(super) fn due(&mut self, now: Time, empty: impl Iterator<Item = String>) -> Vec<String> {
         let empty = empty.map(|room| {
             let since = self.0.get(&room).copied().unwrap_or(now);
             (room, since)
         });
-        let empty: BTreeMap<_, _> = empty.collect();
-        let due = empty
-            .iter()
-            .filter(|(_, since)| since.after(EMPTY_MAX) <= now);
-        let due = due.map(|(room, _)| room.clone()).collect();
-        self.0 = empty;
-        due
+        self.0 = empty.collect();
+        let due = self.0.iter();
+        let due = due.filter(|(_, since)| since.after(EMPTY_MAX) <= now);
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(_, since)| **since);
+        due.into_iter().map(|(room, _)| room.clone()).collect()
     }
 
-    /// These have members after all.
+    /// These are taken to have members: they begin anew.
     pub(super) fn forget<'a>(&mut self, rooms: impl IntoIterator<Item = &'a String>) {
         for room in rooms {
             self.0.remove(room);
@@ -121,5 +121,36 @@ impl Drop for Going {
                 marks.going.remove(&self.room);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    fn due(vacant: &mut Vacant, now: Time, empty: &[&str]) -> Vec<String> {
+        vacant.due(now, empty.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn who_has_waited_longest_is_first() {
+        let mut vacant = Vacant::default();
+        assert!(due(&mut vacant, at(1), &["z"]).is_empty());
+        assert!(due(&mut vacant, at(2), &["b", "c", "z"]).is_empty());
+        let all = ["a", "b", "c", "z"];
+        assert!(due(&mut vacant, at(3), &all).is_empty());
+        let minute = u64::try_from(EMPTY_MAX.as_millis()).unwrap();
+        assert_eq!(due(&mut vacant, at(2 + minute), &all), ["z", "b", "c"]);
+        // These had members, and wait anew.
+        vacant.forget(&["b".to_owned(), "z".to_owned()]);
+        assert_eq!(due(&mut vacant, at(3 + minute), &all), ["c", "a"]);
+        assert_eq!(
+            due(&mut vacant, at(3 + 2 * minute), &all),
+            ["c", "a", "b", "z"]
+        );
     }
 }

@@ -107,7 +107,7 @@ proptest! {
 
 #[test]
 fn redis_behaves_as_its_model() {
-    let Some(server) = Server::start() else {
+    let Some(server) = Server::with_clock() else {
         return;
     };
     let mut runner = TestRunner::new(ProptestConfig::with_cases(100));
@@ -117,9 +117,11 @@ fn redis_behaves_as_its_model() {
             let tenant = tenants.fetch_add(1, Ordering::Relaxed).to_string();
             let values = server.values(&tenant);
             let mut model = Model::default();
+            server.set_time(model.now());
             let checking = async {
                 for step in &steps {
                     check(&values, &mut model, step).await?;
+                    server.set_time(model.now());
                 }
                 check_all(&values, &model).await
             };

@@ -221,6 +221,25 @@ impl RedisCluster {
             .await
     }
 
+    /// Waits until a replica has all that its master was told: a new one hears nothing for up to a second.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn is_in_step(&self, replica: usize, master: usize) -> anyhow::Result<()> {
+        let asked = ["INFO", "replication"];
+        let of_master = self.run(master, &asked, b"").await?;
+        let mut lines = of_master.lines();
+        let told = lines.find_map(|line| line.strip_prefix("master_repl_offset:"));
+        let told = told.context("it counts what it was told")?.trim();
+        let told: u64 = told.parse()?;
+        let has_all = |info: &str| {
+            let mut lines = info.lines();
+            let has = lines.find_map(|line| line.strip_prefix("slave_repl_offset:"));
+            has.is_some_and(|has| has.trim().parse().is_ok_and(|has: u64| has >= told))
+        };
+        self.says(replica, &asked, has_all).await
+    }
+
     /// Makes a replica the master while all are well, and waits until it is.
     ///
     /// # Errors

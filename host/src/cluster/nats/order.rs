@@ -4,7 +4,7 @@
 //! one of them does not know what the others have. So each message says whose it is and which, and what is there is
 //! taken at once and sorted: when a message is in its queue, all that came before it are in theirs.
 
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -14,7 +14,12 @@ use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll, abortab
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::waiting::Waiting;
 use crate::cluster::link::Inbox;
+
+/// So many are passed on before it is looked what else is there, so that it does not wait with the library, which knows
+/// no limit in bytes. It is what the runtime lets a task do before others have their turn.
+const TURN: usize = 128;
 
 /// Numbers what one connection sends. It stands where NATS has the subject for a reply, which is the cheapest place for
 /// it: nobody replies.
@@ -41,7 +46,7 @@ impl Numbers {
 }
 
 /// Whose a message is, and which; all of others are nobody's first.
-fn place(reply: Option<&Subject>) -> (Uuid, u64) {
+pub(super) fn place(reply: Option<&Subject>) -> (Uuid, u64) {
     let read = |reply: &Subject| {
         let (sender, number) = reply.split_once('.')?;
         Some((Uuid::try_parse(sender).ok()?, number.parse().ok()?))
@@ -49,16 +54,17 @@ fn place(reply: Option<&Subject>) -> (Uuid, u64) {
     reply.and_then(read).unwrap_or_default()
 }
 
-type Arrival = (Arc<str>, Message);
+/// A message, and the channel that it is for.
+type Taken = (Arc<str>, Message);
 
 /// The subjects that are taken, with the channel of each.
 #[derive(Default)]
 pub(super) struct Takers {
-    all: SelectAll<Abortable<BoxStream<'static, Arrival>>>,
+    all: SelectAll<Abortable<BoxStream<'static, Taken>>>,
 }
 
 /// A further one of them.
-pub(super) type Taker = Abortable<BoxStream<'static, Arrival>>;
+pub(super) type Taker = Abortable<BoxStream<'static, Taken>>;
 
 /// What takes a channel's messages, until the handle ends it. The subscription ends with it.
 pub(super) fn taker(channel: Arc<str>, subscriber: Subscriber) -> (Taker, AbortHandle) {
@@ -71,7 +77,13 @@ pub(super) fn taker(channel: Arc<str>, subscriber: Subscriber) -> (Taker, AbortH
 
 impl Takers {
     /// Takes what arrives, and those who are to take more, until there will be none.
-    pub(super) async fn run(mut self, mut more: mpsc::Receiver<Taker>, inbox: Inbox) {
+    pub(super) async fn run(
+        mut self,
+        mut more: mpsc::Receiver<Taker>,
+        inbox: Inbox,
+        waiting_bytes_max: usize,
+    ) {
+        let mut waiting = Waiting::new(Arc::clone(inbox.probes()), waiting_bytes_max);
         loop {
             tokio::select! {
                 // What is there to be taken is asked behind who takes it.
@@ -81,77 +93,43 @@ impl Takers {
                     None => return,
                 },
                 Some(first) = self.all.next(), if !self.all.is_empty() => {
-                    for (channel, message) in in_order(self.rest(first).await, inbox.probes()) {
-                        inbox.message(&channel, &message.payload);
-                    }
+                    inbox.refused(self.take(first, &mut waiting).await);
                 }
+                () = ready(()), if !waiting.is_empty() => {}
+            }
+            for _ in 0..TURN {
+                let Some(arrival) = waiting.next() else {
+                    break;
+                };
+                inbox.message(&arrival.channel, &arrival.payload);
+                tokio::task::consume_budget().await;
             }
         }
     }
 
-    /// All that is there.
-    async fn rest(&mut self, first: Arrival) -> Vec<Arrival> {
-        let mut arrivals = vec![first];
+    /// Takes all that is there: less would be out of order. Returns for how many there was no room.
+    async fn take(&mut self, first: Taken, waiting: &mut Waiting) -> u64 {
+        let mut refused = 0;
+        let mut add = |(channel, message): Taken| {
+            refused += u64::from(!waiting.add(channel, &message));
+        };
+        add(first);
         let taking = poll_fn(|context| {
             while let Poll::Ready(Some(arrival)) = self.all.poll_next_unpin(context) {
-                arrivals.push(arrival);
+                add(arrival);
             }
             Poll::Ready(())
         });
         // Or the runtime would say of a full queue that it is empty, so that others have their turn.
         tokio::task::unconstrained(taking).await;
-        arrivals
+        waiting.sort();
+        refused
     }
-}
-
-/// In the order of each sender; probes behind all, as they prove that what came before them is here.
-fn in_order(mut arrivals: Vec<Arrival>, probes: &str) -> Vec<Arrival> {
-    if arrivals.len() > 1 {
-        arrivals.sort_by_cached_key(|(channel, message)| {
-            (**channel == *probes, place(message.reply.as_ref()))
-        });
-    }
-    arrivals
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn arrival(channel: &str, reply: Option<String>) -> Arrival {
-        let message = Message {
-            subject: channel.into(),
-            reply: reply.map(Subject::from),
-            payload: bytes::Bytes::new(),
-            headers: None,
-            status: None,
-            description: None,
-            length: 0,
-        };
-        (channel.into(), message)
-    }
-
-    #[test]
-    fn what_a_sender_sent_is_in_order_and_what_others_did_stays_so() {
-        let mut numbers = Numbers::new();
-        let [first, second, third] = [(); 3].map(|()| Some(numbers.next()));
-        let sent = |channel, reply: &Option<String>| arrival(channel, reply.clone());
-        let arrivals = vec![
-            sent("probe", &first),
-            sent("second", &second),
-            arrival("a", None),
-            sent("third", &third),
-            arrival("b", Some("_INBOX.x".to_owned())),
-            sent("first", &first),
-            arrival("c", Some(format!("{}.x", Uuid::new_v4().simple()))),
-        ];
-        let sorted = in_order(arrivals, "probe");
-        let channels: Vec<_> = sorted.iter().map(|(channel, _)| &**channel).collect();
-        assert_eq!(
-            channels,
-            ["a", "b", "c", "first", "second", "third", "probe"]
-        );
-    }
 
     #[test]
     fn senders_are_told_apart() {

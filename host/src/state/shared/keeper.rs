@@ -17,10 +17,11 @@ pub(in crate::state) type Answer<'a, T> = BoxFuture<'a, Result<T, StateError>>;
 
 /// Keeps the values of all tenants, for all hosts.
 ///
-/// What is over is not there, counts for nothing and is listed nowhere, whether or not it has been taken away yet.
+/// The time is the keeper's own, the same for all hosts. What is over is not there, counts for nothing and is listed
+/// nowhere, whether or not it has been taken away yet.
 pub(in crate::state) trait Keeper: fmt::Debug + Send + Sync + 'static {
-    /// What is at a place. `now` is this host's time, for a keeper that has none of its own.
-    fn read<'a>(&'a self, spot: &'a Spot, now: Time) -> Answer<'a, Found>;
+    /// What is at a place.
+    fn read<'a>(&'a self, spot: &'a Spot) -> Answer<'a, Found>;
 
     /// Puts something in the place of what was [found](Found::mark), or takes it away, if that is still there. Counts
     /// it in the same step. Tried once: a failure whose outcome is unknown is an error.
@@ -30,14 +31,13 @@ pub(in crate::state) trait Keeper: fmt::Debug + Send + Sync + 'static {
         found: Mark,
         next: Next<'a>,
         quota: Quota,
-        now: Time,
     ) -> Answer<'a, Replaced>;
 
     /// As [`Values::keys`](crate::state::Values::keys).
-    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>, now: Time) -> Answer<'a, KeyPage>;
+    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>) -> Answer<'a, KeyPage>;
 
     /// Takes away what is over. What it leaves is for the next time.
-    fn expire<'a>(&'a self, tenant: &'a str, now: Time) -> Answer<'a, ()>;
+    fn expire<'a>(&'a self, tenant: &'a str) -> Answer<'a, ()>;
 
     /// The rooms of a tenant that have values without a time to live.
     fn rooms<'a>(&'a self, tenant: &'a str) -> Answer<'a, Vec<String>>;

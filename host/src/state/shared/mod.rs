@@ -35,7 +35,7 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 pub(super) struct Shared {
     tenant: String,
     keeper: Arc<dyn Keeper>,
-    turns: Turns,
+    turns: Turns<Spot>,
     endings: Endings,
     /// Rooms with values, but without members here.
     vacant: Mutex<Vacant>,
@@ -46,22 +46,17 @@ impl Shared {
         Self {
             tenant: tenant.to_owned(),
             keeper,
-            turns: Turns::default(),
+            turns: Turns::new(),
             endings: Endings::new(),
             vacant: Mutex::default(),
         }
     }
 
-    pub(super) async fn get(
-        &self,
-        owner: &Owner,
-        key: &str,
-        now: Time,
-    ) -> Result<Option<Entry>, StateError> {
+    pub(super) async fn get(&self, owner: &Owner, key: &str) -> Result<Option<Entry>, StateError> {
         let spot = self.spot(owner, key);
         let found = in_time(async {
             self.settled(owner).await;
-            self.keeper.read(&spot, now).await
+            self.keeper.read(&spot).await
         });
         let found = found.await?;
         Ok(found.kept.map(|kept| kept.entry))
@@ -73,7 +68,6 @@ impl Shared {
         prefix: &str,
         after: Option<&str>,
         limit: usize,
-        now: Time,
     ) -> Result<KeyPage, StateError> {
         let wanted = Wanted {
             tenant: &self.tenant,
@@ -84,7 +78,7 @@ impl Shared {
         };
         in_time(async {
             self.settled(owner).await;
-            self.keeper.keys(&wanted, now).await
+            self.keeper.keys(&wanted).await
         })
         .await
     }
@@ -95,14 +89,13 @@ impl Shared {
         key: &str,
         change: C,
         quota: Quota,
-        now: Time,
     ) -> Result<C::Answer, StateError> {
         let spot = self.spot(owner, key);
         in_time(async {
             self.settled(owner).await;
             let _turn = self.turns.take(&spot).await;
             loop {
-                if let Some(answer) = self.attempt(&spot, &change, quota, now).await? {
+                if let Some(answer) = self.attempt(&spot, &change, quota).await? {
                     return Ok(answer);
                 }
             }
@@ -116,9 +109,8 @@ impl Shared {
         spot: &Spot,
         change: &C,
         quota: Quota,
-        now: Time,
     ) -> Result<Option<C::Answer>, StateError> {
-        let found = self.keeper.read(spot, now).await?;
+        let found = self.keeper.read(spot).await?;
         let before = found.kept.as_ref();
         // Which version it will have is not known yet, and matters to the answer alone.
         let (write, answer) = change.apply(before, 0, found.now)?;
@@ -127,9 +119,7 @@ impl Shared {
             Write::Remove => None,
             Write::Put { value, expires } => Some((value.as_str(), *expires)),
         };
-        let replacing = self
-            .keeper
-            .replace(spot, found.mark, next, quota, found.now);
+        let replacing = self.keeper.replace(spot, found.mark, next, quota);
         match replacing.await? {
             Replaced::Done(version) => {
                 let (_, answer) = change.apply(before, version, found.now)?;

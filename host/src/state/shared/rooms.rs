@@ -53,29 +53,25 @@ impl Shared {
         self.purge(lasting, members).await.map(drop)
     }
 
-    /// Returns which of the rooms have members elsewhere.
-    async fn purge(
-        &self,
-        lasting: Lasting,
-        members: &impl Members,
-    ) -> Result<BTreeSet<String>, StateError> {
+    /// Returns whether it is known of all the rooms who has members.
+    async fn purge(&self, lasting: Lasting, members: &impl Members) -> Result<bool, StateError> {
         let Lasting { rooms, newest } = lasting;
         if rooms.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(true);
         }
         let Some(elsewhere) = members.elsewhere(rooms.clone()).await else {
-            return Ok(BTreeSet::new());
+            return Ok(false);
         };
         for room in rooms.iter().filter(|room| !elsewhere.contains(*room)) {
             in_time(self.keeper.purge(&self.tenant, room, newest)).await?;
         }
-        Ok(elsewhere)
+        Ok(true)
     }
 
     /// Takes away what is over, and the values of rooms that nobody has ended: those of a host that was killed, or that
     /// could not ask, and those that were set and never joined.
     async fn find_abandoned(&self, now: Time, members: &impl Members) -> Result<(), StateError> {
-        in_time(self.keeper.expire(&self.tenant, now)).await?;
+        in_time(self.keeper.expire(&self.tenant)).await?;
         let rooms = in_time(self.keeper.rooms(&self.tenant)).await?;
         let empty = rooms.into_iter().filter(|room| !members.are_here(room));
         let mut due = self.vacant.lock().due(now, empty);
@@ -86,9 +82,11 @@ impl Shared {
         let mut lasting = in_time(self.keeper.lasting(&self.tenant, &due)).await?;
         // Whoever joined before the version was read may have written before it.
         lasting.rooms.retain(|room| !members.are_here(room));
-        let occupied = self.purge(lasting, members).await?;
-        // Asked for again in a minute.
-        self.vacant.lock().forget(&occupied);
+        if self.purge(lasting, members).await? {
+            // Those that are still there, with members elsewhere or with nothing that could go, are asked for again in a
+            // minute: others come first until then.
+            self.vacant.lock().forget(&due);
+        }
         Ok(())
     }
 }

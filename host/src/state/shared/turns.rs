@@ -1,28 +1,32 @@
-//! Who changes a place next, of those on this host: so that they need not try again because of each other.
+//! Who changes a place next, of those on this host: so that they need not try again because of each other. What a place
+//! is, one value or more, is up to who uses it.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
-use super::keeper::Spot;
-
 /// The places that are being changed. No more of them than events.
-#[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<HashMap<Spot, Arc<tokio::sync::Mutex<()>>>>);
+#[derive(Debug)]
+pub(super) struct Turns<P: Eq + Hash>(Mutex<HashMap<P, Arc<tokio::sync::Mutex<()>>>>);
 
-impl Turns {
+impl<P: Clone + Eq + Hash> Turns<P> {
+    pub(super) fn new() -> Self {
+        Self(Mutex::default())
+    }
+
     /// Waits for one's turn, in the order of coming. It ends when it is dropped, and so does waiting.
-    pub(super) async fn take(&self, spot: &Spot) -> Turn<'_> {
+    pub(super) async fn take(&self, place: &P) -> Turn<'_, P> {
         let queue = {
             let mut queues = self.0.lock();
-            Arc::clone(queues.entry(spot.clone()).or_default())
+            Arc::clone(queues.entry(place.clone()).or_default())
         };
         // Made before waiting: who gives up waiting has to clear away, too.
         let mut turn = Turn {
             turns: self,
-            spot: spot.clone(),
+            place: place.clone(),
             guard: None,
         };
         turn.guard = Some(queue.lock_owned().await);
@@ -32,20 +36,20 @@ impl Turns {
 
 /// One's turn at a place.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    turns: &'a Turns,
-    spot: Spot,
+pub(super) struct Turn<'a, P: Eq + Hash> {
+    turns: &'a Turns<P>,
+    place: P,
     guard: Option<OwnedMutexGuard<()>>,
 }
 
-impl Drop for Turn<'_> {
+impl<P: Eq + Hash> Drop for Turn<'_, P> {
     fn drop(&mut self) {
         self.guard = None;
         let mut queues = self.turns.0.lock();
         // Whoever else waits holds it as well, and clears away after that.
         let is_last = |queue: &Arc<_>| Arc::strong_count(queue) == 1;
-        if queues.get(&self.spot).is_some_and(is_last) {
-            queues.remove(&self.spot);
+        if queues.get(&self.place).is_some_and(is_last) {
+            queues.remove(&self.place);
         }
     }
 }
@@ -55,20 +59,11 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::state::Owner;
-
-    fn spot(key: &str) -> Spot {
-        Spot {
-            tenant: "a".to_owned(),
-            owner: Owner::Tenant,
-            key: key.to_owned(),
-        }
-    }
 
     #[tokio::test]
     async fn each_place_has_its_own_and_nothing_is_left() {
-        let turns = Turns::default();
-        let (one, other) = (spot("one"), spot("other"));
+        let turns = Turns::new();
+        let (one, other) = ("one", "other");
         let first = turns.take(&one).await;
         let mut second = Box::pin(turns.take(&one));
         let mut given_up = Box::pin(turns.take(&one));

@@ -75,6 +75,10 @@ impl Model {
             .retain(|_, (_, _, expires)| expires.is_none_or(|expires| expires > now));
     }
 
+    pub(super) fn now(&self) -> Time {
+        at(self.now)
+    }
+
     fn get(&self, owner: &Owner, key: &str) -> Option<Entry> {
         let (value, version, _) = self.entries.get(&(owner.clone(), key.to_owned()))?;
         Some(Entry {

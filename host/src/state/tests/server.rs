@@ -1,7 +1,7 @@
 //! A real Redis, and nobody else who uses it.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -13,6 +13,8 @@ use crate::state::*;
 pub(in crate::state) struct Server {
     process: Child,
     port: u16,
+    /// What keepers ask it.
+    script: &'static str,
 }
 
 impl Server {
@@ -44,10 +46,31 @@ impl Server {
             assert!(began.elapsed() < Duration::from_secs(20), "no redis-server");
             std::thread::yield_now();
         }
-        Some(Self { process, port })
+        Some(Self {
+            process,
+            port,
+            script: Redis::SCRIPT,
+        })
     }
 
-    /// The values of a tenant, which end by the time that is passed in. Within a runtime.
+    /// The same, where values end by a time that only the test lets pass.
+    pub(in crate::state) fn with_clock() -> Option<Self> {
+        let clock = "redis.call('TIME')";
+        assert_eq!(Redis::SCRIPT.matches(clock).count(), 1);
+        let script = Redis::SCRIPT.replace(clock, "redis.call('HVALS', 'time')");
+        let mut server = Self::start()?;
+        server.script = String::leak(script);
+        server.set_time(Time::from_millis(0));
+        Some(server)
+    }
+
+    /// Of one that has a clock.
+    pub(in crate::state) fn set_time(&self, time: Time) {
+        let (seconds, millis) = (time.as_millis() / 1_000, time.as_millis() % 1_000);
+        self.tell(&format!("HSET time seconds {seconds} micros {millis}000"));
+    }
+
+    /// The values of a tenant. Within a runtime.
     pub(in crate::state) fn values(&self, tenant: &str) -> Values {
         let store = Store::Shared(store::SharedStore(self.keeper()));
         store.tenant(tenant).unwrap()
@@ -58,9 +81,19 @@ impl Server {
         Shared::new(tenant, self.keeper())
     }
 
+    /// Does a command, past wardroom.
+    pub(in crate::state) fn tell(&self, command: &str) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        let request = format!("{command}\r\nQUIT\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(!answer.starts_with('-'), "{answer}");
+    }
+
     fn keeper(&self) -> Arc<Redis> {
         let url = format!("redis://127.0.0.1:{}", self.port);
-        Arc::new(Redis::by_given_time(&url.parse().unwrap()))
+        Arc::new(Redis::with(self.script, &url.parse().unwrap(), ""))
     }
 }
 

@@ -19,7 +19,8 @@ const EXPIRES: &str = "Wardroom-Expires";
 /// What has become of a key, unless it has a value.
 const OPERATION: &str = "KV-Operation";
 const DELETED: &str = "DEL";
-/// The length of a payload that is not sent along.
+/// The length of a payload that is not sent along. The server adds it last, whatever the message has by that name, and it
+/// is no longer than the server's 32 bits.
 const LENGTH: &str = "Nats-Msg-Size";
 
 /// What is to be written over this version of a key; 0 is none.
@@ -41,7 +42,9 @@ pub(super) fn news(headers: Option<&HeaderMap>, payload: usize) -> News {
     if header(OPERATION).is_some_and(|operation| operation.as_str() != "PUT") {
         return None;
     }
-    let length = header(LENGTH).and_then(|length| length.as_str().parse().ok());
+    let length = headers.and_then(|headers| headers.get_last(LENGTH));
+    let length = length.and_then(|length| length.as_str().parse::<u32>().ok());
+    let length = length.and_then(|length| usize::try_from(length).ok());
     let expires = header(EXPIRES).and_then(|time| time.as_str().parse().ok());
     Some((length.unwrap_or(payload), expires.map(Time::from_millis)))
 }
@@ -68,4 +71,29 @@ pub(super) fn time(time: DateTime) -> Time {
     let millis = time.unix_timestamp_nanos() / 1_000_000;
     // Before 1970 nothing was written.
     Time::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(lengths: &[&str]) -> Option<usize> {
+        let mut headers = HeaderMap::new();
+        for length in lengths {
+            headers.append(LENGTH, *length);
+        }
+        news(Some(&headers), 3).map(|(length, _)| length)
+    }
+
+    #[test]
+    fn a_length_is_the_servers() {
+        assert_eq!(length(&[]), Some(3));
+        assert_eq!(length(&["7"]), Some(7));
+        // Somebody else's comes first.
+        assert_eq!(length(&["18446744073709551615", "7"]), Some(7));
+        // So long is no payload.
+        assert_eq!(length(&["18446744073709551615"]), Some(3));
+        assert_eq!(length(&["4294967296"]), Some(3));
+        assert_eq!(length(&["-1"]), Some(3));
+    }
 }

@@ -32,7 +32,7 @@ use super::turns::Turns;
 use super::{Answer, Found, Keeper, Lasting, Mark, Next, Replaced, Spot, Wanted};
 use crate::cluster::{Backoff, NatsServer};
 use crate::config::BrokerUrl;
-use crate::state::{KeyPage, Owner, Quota, StateError, Time};
+use crate::state::{KeyPage, Quota, StateError, Time};
 use link::Link;
 use mirror::{News, Size, Verdict};
 
@@ -48,8 +48,8 @@ const AT_ONCE: usize = 16;
 /// The bucket, as seen from this host.
 pub(in crate::state) struct Nats {
     standing: watch::Receiver<Standing>,
-    /// For each tenant: who writes where its quota is near.
-    near: Turns,
+    /// By tenant: who writes where its quota is near.
+    near: Turns<String>,
     _stop: DropGuard,
 }
 
@@ -71,7 +71,7 @@ impl Nats {
         tokio::spawn(stopping.clone().run_until_cancelled_owned(task));
         Self {
             standing: seen,
-            near: Turns::default(),
+            near: Turns::new(),
             _stop: stopping.drop_guard(),
         }
     }
@@ -120,7 +120,7 @@ impl Nats {
             let _reserved = Reserved::new(&link, spot, size);
             return write(&link, spot, over, next, None).await;
         }
-        let _turn = self.near.take(&whole(&spot.tenant)).await;
+        let _turn = self.near.take(&spot.tenant).await;
         link.catch().await?;
         match verdict(&link, spot, news, quota) {
             (Verdict::Refused(limit), _) => Ok(Replaced::Limit(limit)),
@@ -227,15 +227,6 @@ async fn write(
     }
 }
 
-/// Stands for all that a tenant has.
-fn whole(tenant: &str) -> Spot {
-    Spot {
-        tenant: tenant.to_owned(),
-        owner: Owner::Tenant,
-        key: String::new(),
-    }
-}
-
 /// Room for what is being written; afterwards, the mirror knows it or it is not there.
 struct Reserved<'a> {
     link: &'a Link,
@@ -291,7 +282,7 @@ async fn run(server: NatsServer, bucket: String, standing: watch::Sender<Standin
 }
 
 impl Keeper for Nats {
-    fn read<'a>(&'a self, spot: &'a Spot, _: Time) -> Answer<'a, Found> {
+    fn read<'a>(&'a self, spot: &'a Spot) -> Answer<'a, Found> {
         self.read(spot).boxed()
     }
 
@@ -301,16 +292,15 @@ impl Keeper for Nats {
         found: Mark,
         next: Next<'a>,
         quota: Quota,
-        _: Time,
     ) -> Answer<'a, Replaced> {
         self.replace(spot, found, next, quota).boxed()
     }
 
-    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>, _: Time) -> Answer<'a, KeyPage> {
+    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>) -> Answer<'a, KeyPage> {
         self.keys(wanted).boxed()
     }
 
-    fn expire<'a>(&'a self, tenant: &'a str, _: Time) -> Answer<'a, ()> {
+    fn expire<'a>(&'a self, tenant: &'a str) -> Answer<'a, ()> {
         self.expire(tenant).boxed()
     }
 

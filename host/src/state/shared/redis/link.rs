@@ -13,7 +13,6 @@ use uuid::Uuid;
 
 use crate::cluster::{Backoff, RedisServer};
 
-const SCRIPT: &str = include_str!("values.lua");
 /// How many of the script's arguments are keys.
 const KEYS: usize = 5;
 
@@ -36,8 +35,9 @@ pub(super) struct Link {
 #[derive(Clone)]
 struct Current {
     connection: MultiplexedConnection,
+    script: &'static str,
     /// What the server calls the script: its digest.
-    script: String,
+    digest: String,
     is_over: CancellationToken,
 }
 
@@ -54,9 +54,9 @@ pub(super) enum LinkError {
 
 impl Link {
     /// Begins to connect. `name` is for the log.
-    pub(super) fn begin(server: RedisServer, name: String) -> Self {
+    pub(super) fn begin(server: RedisServer, name: String, script: &'static str) -> Self {
         let (sender, current) = watch::channel(None);
-        let keeping = tokio::spawn(keep(server, name, sender));
+        let keeping = tokio::spawn(keep(server, name, script, sender));
         Self {
             current,
             _keeping: AbortOnDropHandle::new(keeping),
@@ -72,7 +72,7 @@ impl Link {
     ) -> Result<T, LinkError> {
         let current = self.current().await?;
         let mut calling = redis::cmd("EVALSHA");
-        calling.arg(&current.script).arg(KEYS);
+        calling.arg(&current.digest).arg(KEYS);
         for argument in arguments {
             calling.arg(argument.as_slice());
         }
@@ -81,7 +81,7 @@ impl Link {
             Err(LinkError::Redis(error))
                 if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
             {
-                let _: String = current.ask(&loading(), false).await?;
+                let _: String = current.ask(&loading(current.script), false).await?;
                 current.ask(&calling, is_asking).await
             }
             answer => answer,
@@ -125,17 +125,22 @@ impl Current {
     }
 }
 
-fn loading() -> Cmd {
+fn loading(script: &str) -> Cmd {
     let mut loading = redis::cmd("SCRIPT");
-    loading.arg("LOAD").arg(SCRIPT);
+    loading.arg("LOAD").arg(script);
     loading
 }
 
-async fn keep(server: RedisServer, name: String, sender: watch::Sender<Option<Current>>) {
+async fn keep(
+    server: RedisServer,
+    name: String,
+    script: &'static str,
+    sender: watch::Sender<Option<Current>>,
+) {
     let mut backoff = Backoff::default();
     let mut is_away = false;
     loop {
-        let cause = match timeout(CONNECT_MAX, connect(&server)).await {
+        let cause = match timeout(CONNECT_MAX, connect(&server, script)).await {
             Ok(Ok(current)) => {
                 backoff.reset();
                 if is_away {
@@ -160,7 +165,7 @@ async fn keep(server: RedisServer, name: String, sender: watch::Sender<Option<Cu
     }
 }
 
-async fn connect(server: &RedisServer) -> Result<Current, RedisError> {
+async fn connect(server: &RedisServer, script: &'static str) -> Result<Current, RedisError> {
     let is_over = CancellationToken::new();
     let lost = is_over.clone();
     let connecting = server.connect(move |push| {
@@ -170,7 +175,8 @@ async fn connect(server: &RedisServer) -> Result<Current, RedisError> {
     });
     let mut connection = connecting.await?;
     Ok(Current {
-        script: loading().query_async(&mut connection).await?,
+        script,
+        digest: loading(script).query_async(&mut connection).await?,
         connection,
         is_over,
     })

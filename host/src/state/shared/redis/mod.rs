@@ -35,50 +35,31 @@ const VERSION: usize = 8;
 pub(in crate::state) struct Redis {
     nodes: Nodes,
     prefix: String,
-    clock: Clock,
-}
-
-/// By whose clock values end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Clock {
-    Server,
-    /// By the time that is passed in with each question.
-    #[cfg(test)]
-    Given,
 }
 
 impl Redis {
+    /// The steps.
+    pub(in crate::state) const SCRIPT: &'static str = include_str!("values.lua");
+
     /// Begins to connect. To be called within a tokio runtime.
     pub(in crate::state) fn open(url: &BrokerUrl, prefix: &str) -> Self {
-        Self {
-            nodes: Nodes::open(url),
-            prefix: prefix.to_owned(),
-            clock: Clock::Server,
-        }
+        Self::with(Self::SCRIPT, url, prefix)
     }
 
-    /// For tests that cannot wait.
-    #[cfg(test)]
-    pub(in crate::state) fn by_given_time(url: &BrokerUrl) -> Self {
+    /// The same with a script that has the same steps.
+    pub(in crate::state) fn with(script: &'static str, url: &BrokerUrl, prefix: &str) -> Self {
         Self {
-            clock: Clock::Given,
-            ..Self::open(url, "")
+            nodes: Nodes::open(url, script),
+            prefix: prefix.to_owned(),
         }
     }
 
     /// A call of the script, without the step's own arguments.
-    fn step(&self, tenant: &str, name: &str, now: Time) -> Step<'_> {
-        let time = match self.clock {
-            Clock::Server => String::new(),
-            #[cfg(test)]
-            Clock::Given => now.as_millis().to_string(),
-        };
-        // It is for tests alone.
-        let _ = now;
+    fn step(&self, tenant: &str, name: &str) -> Step<'_> {
         let keys = ["values", "names", "expiries", "usage", "rooms"];
         let keys = keys.map(|key| format!("{}ws:{{{tenant}}}:state:{key}", self.prefix));
         let mut arguments = keys.map(String::into_bytes).to_vec();
-        arguments.extend([name.into(), time.into_bytes()]);
+        arguments.push(name.into());
         Step {
             nodes: &self.nodes,
             tenant: tenant.to_owned(),
@@ -108,9 +89,9 @@ impl Step<'_> {
 }
 
 impl Keeper for Redis {
-    fn read<'a>(&'a self, spot: &'a Spot, now: Time) -> Answer<'a, Found> {
+    fn read<'a>(&'a self, spot: &'a Spot) -> Answer<'a, Found> {
         async move {
-            let step = self.step(&spot.tenant, "read", now).arg(place(spot));
+            let step = self.step(&spot.tenant, "read").arg(place(spot));
             let (bytes, now): (Option<Vec<u8>>, u64) = step.call().await?;
             let now = Time::from_millis(now);
             let kept = bytes.map(|bytes| Kept::decode(&bytes).ok_or_else(damaged));
@@ -131,7 +112,6 @@ impl Keeper for Redis {
         found: Mark,
         next: Next<'a>,
         quota: Quota,
-        now: Time,
     ) -> Answer<'a, Replaced> {
         async move {
             let Mark(expected) = found;
@@ -142,7 +122,7 @@ impl Keeper for Redis {
             let ends = next.and_then(|(_, expires)| expires);
             let next = next.map_or_else(Vec::new, encode);
             loop {
-                let step = self.step(&spot.tenant, "replace", now);
+                let step = self.step(&spot.tenant, "replace");
                 let step = step
                     .arg(place(spot))
                     .arg(expected.as_slice())
@@ -164,7 +144,7 @@ impl Keeper for Redis {
         .boxed()
     }
 
-    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>, now: Time) -> Answer<'a, KeyPage> {
+    fn keys<'a>(&'a self, wanted: &'a Wanted<'a>) -> Answer<'a, KeyPage> {
         async move {
             let owner = own_prefix(wanted.owner);
             let first = [b"[", owner.as_slice(), wanted.prefix.as_bytes()].concat();
@@ -175,7 +155,7 @@ impl Keeper for Redis {
                 |after| [b"(", owner.as_slice(), after.as_bytes()].concat(),
             );
             loop {
-                let step = self.step(wanted.tenant, "keys", now);
+                let step = self.step(wanted.tenant, "keys");
                 let step = step.arg(first.as_slice()).arg(end.as_slice());
                 let step = step.arg(from.as_slice()).arg(wanted.limit.to_string());
                 let (again, total, places): (u8, usize, Vec<Vec<u8>>) = step.call().await?;
@@ -193,9 +173,9 @@ impl Keeper for Redis {
         .boxed()
     }
 
-    fn expire<'a>(&'a self, tenant: &'a str, now: Time) -> Answer<'a, ()> {
+    fn expire<'a>(&'a self, tenant: &'a str) -> Answer<'a, ()> {
         async move {
-            while self.step(tenant, "expire", now).call::<u8>().await? == 1 {}
+            while self.step(tenant, "expire").call::<u8>().await? == 1 {}
             Ok(())
         }
         .boxed()
@@ -203,7 +183,7 @@ impl Keeper for Redis {
 
     fn rooms<'a>(&'a self, tenant: &'a str) -> Answer<'a, Vec<String>> {
         async move {
-            let names: Vec<Vec<u8>> = self.step(tenant, "rooms", UNUSED).call().await?;
+            let names: Vec<Vec<u8>> = self.step(tenant, "rooms").call().await?;
             // Others are nobody's rooms, and stay.
             let names = names
                 .into_iter()
@@ -215,7 +195,7 @@ impl Keeper for Redis {
 
     fn lasting<'a>(&'a self, tenant: &'a str, rooms: &'a [String]) -> Answer<'a, Lasting> {
         async move {
-            let step = self.step(tenant, "lasting", UNUSED);
+            let step = self.step(tenant, "lasting");
             let step = rooms
                 .iter()
                 .fold(step, |step, room| step.arg(room.as_str()));
@@ -231,7 +211,7 @@ impl Keeper for Redis {
             let end = behind(&owner);
             let mut from = Some(owner);
             while let Some(place) = from {
-                let step = self.step(tenant, "purge", UNUSED);
+                let step = self.step(tenant, "purge");
                 let step = step.arg([b"(", place.as_slice()].concat());
                 let step = step.arg(end.as_slice()).arg(newest.to_string());
                 from = step.call().await?;
@@ -241,9 +221,6 @@ impl Keeper for Redis {
         .boxed()
     }
 }
-
-/// For steps to which the time does not matter.
-const UNUSED: Time = Time::from_millis(0);
 
 fn place(spot: &Spot) -> Vec<u8> {
     let mut place = own_prefix(&spot.owner);

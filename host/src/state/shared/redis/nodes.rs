@@ -24,6 +24,7 @@ type Address = (String, u16);
 #[derive(Debug)]
 pub(super) struct Nodes {
     url: BrokerUrl,
+    script: &'static str,
     /// Those that the URL names: of a single server one.
     named: Vec<Address>,
     links: Mutex<HashMap<Address, Arc<Link>>>,
@@ -33,9 +34,10 @@ pub(super) struct Nodes {
 
 impl Nodes {
     /// Begins to connect. To be called within a tokio runtime.
-    pub(super) fn open(url: &BrokerUrl) -> Self {
+    pub(super) fn open(url: &BrokerUrl, script: &'static str) -> Self {
         let nodes = Self {
             url: url.clone(),
+            script,
             named: url
                 .nodes()
                 .map(|(host, port)| (host.to_owned(), port))
@@ -61,17 +63,18 @@ impl Nodes {
             let answer = self.link(&address).call(arguments, is_asking).await;
             let error = match answer {
                 Err(error) => error,
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    // It has the keys, whether it was named by another or found past one that is away.
+                    if hop > 0 && !is_asking {
+                        self.places.lock().insert(tenant.to_owned(), address);
+                    }
+                    return Ok(answer);
+                }
             };
             match error {
-                LinkError::Redis(error) if redirection(&error, &address).is_some() => {
+                LinkError::Redis(error) if let Some(to) = redirection(&error, &address) => {
                     is_asking = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
-                    address = redirection(&error, &address).unwrap_or(address);
-                    if !is_asking {
-                        self.places
-                            .lock()
-                            .insert(tenant.to_owned(), address.clone());
-                    }
+                    address = to;
                 }
                 // Some of the keys have moved already, the rest is about to. Nothing has been done.
                 LinkError::Redis(error)
@@ -80,10 +83,10 @@ impl Nodes {
                     sleep(MOVING_WAIT).await;
                 }
                 // Another may know who is in its place.
-                LinkError::Away if self.named.len() > 1 => {
+                LinkError::Away => {
                     is_asking = false;
                     self.forget(tenant, &address);
-                    address = self.other(&address, hop);
+                    address = self.other(&address, hop).ok_or(LinkError::Away)?;
                 }
                 error => return Err(error),
             }
@@ -106,15 +109,15 @@ impl Nodes {
         }
     }
 
-    /// One of those that are named, another one if there is one.
-    fn other(&self, address: &Address, hop: usize) -> Address {
+    /// One of those that are named, another one than this.
+    fn other(&self, address: &Address, hop: usize) -> Option<Address> {
         let others: Vec<_> = self
             .named
             .iter()
             .filter(|named| *named != address)
             .collect();
         let other = others.get(hop % others.len().max(1));
-        other.copied().unwrap_or(address).clone()
+        other.copied().cloned()
     }
 
     fn link(&self, address: &Address) -> Arc<Link> {
@@ -122,7 +125,7 @@ impl Nodes {
         let link = links.entry(address.clone()).or_insert_with(|| {
             let (host, port) = address;
             let server = RedisServer::at(&self.url, host, *port);
-            Arc::new(Link::begin(server, format!("{host}:{port}")))
+            Arc::new(Link::begin(server, format!("{host}:{port}"), self.script))
         });
         Arc::clone(link)
     }

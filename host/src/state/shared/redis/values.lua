@@ -1,8 +1,8 @@
--- The steps of a keeper (`state/shared/keeper.rs`), each of them atomic. The header of `state/redis/mod.rs` says what is
--- in which key. Nothing may be written before everything that could be wrong with what is there has been read: what an
--- error ends is not undone.
+-- The steps of a keeper (`state/shared/keeper.rs`), each of them atomic. The header of `state/shared/redis/mod.rs` says
+-- what is in which key. Nothing may be written before everything that could be wrong with what is there has been read:
+-- what an error ends is not undone.
 --
--- ARGV[1] is the step, ARGV[2] the time, empty for that of the server, the rest the step's own.
+-- ARGV[1] is the step, the rest the step's own.
 
 local values, names, expiries, usage, rooms = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
@@ -12,9 +12,6 @@ local HEAD = 16
 local STEP_MAX = 500
 
 local function now()
-  if ARGV[2] ~= '' then
-    return tonumber(ARGV[2])
-  end
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
@@ -104,7 +101,7 @@ end
 local steps = {}
 
 function steps.read()
-  return { redis.call('HGET', values, ARGV[3]), now() }
+  return { redis.call('HGET', values, ARGV[2]), now() }
 end
 
 -- The place, the version that is expected there, the end of what comes, all of what comes behind its version, and the
@@ -114,7 +111,7 @@ function steps.replace()
   if wrong then
     return wrong
   end
-  local field, expected, ends, next = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local field, expected, ends, next = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
   local is_more_over = expire(use, now())
   local before = redis.call('HGET', values, field)
   if (before and before:sub(1, 8) or '') ~= expected then
@@ -128,9 +125,9 @@ function steps.replace()
     keys, bytes = keys + 1, bytes + key_bytes(field) + #next - 8
   end
   local limit
-  if keys > use.keys and keys > tonumber(ARGV[7]) then
+  if keys > use.keys and keys > tonumber(ARGV[6]) then
     limit = 'keys'
-  elseif bytes > use.bytes and bytes > tonumber(ARGV[8]) then
+  elseif bytes > use.bytes and bytes > tonumber(ARGV[7]) then
     limit = 'bytes'
   end
   if limit then
@@ -169,8 +166,8 @@ function steps.keys()
   if expire(use, now()) then
     return { 1, 0, {} }
   end
-  local total = redis.call('ZLEXCOUNT', names, ARGV[3], ARGV[4])
-  return { 0, total, redis.call('ZRANGEBYLEX', names, ARGV[5], ARGV[4], 'LIMIT', 0, ARGV[6]) }
+  local total = redis.call('ZLEXCOUNT', names, ARGV[2], ARGV[3])
+  return { 0, total, redis.call('ZRANGEBYLEX', names, ARGV[4], ARGV[3], 'LIMIT', 0, ARGV[5]) }
 end
 
 function steps.expire()
@@ -192,7 +189,7 @@ function steps.lasting()
     return wrong
   end
   local found = {}
-  for index = 3, #ARGV do
+  for index = 2, #ARGV do
     if redis.call('HEXISTS', rooms, ARGV[index]) == 1 then
       found[#found + 1] = ARGV[index]
     end
@@ -206,10 +203,10 @@ function steps.purge()
   if wrong then
     return wrong
   end
-  local fields = redis.call('ZRANGEBYLEX', names, ARGV[3], ARGV[4], 'LIMIT', 0, STEP_MAX)
+  local fields = redis.call('ZRANGEBYLEX', names, ARGV[2], ARGV[3], 'LIMIT', 0, STEP_MAX)
   for _, field in ipairs(fields) do
     local kept = not redis.call('ZSCORE', expiries, field) and redis.call('HGET', values, field)
-    if kept and unpack_number(kept) <= tonumber(ARGV[5]) then
+    if kept and unpack_number(kept) <= tonumber(ARGV[4]) then
       take_away(use, field)
     end
   end

@@ -25,14 +25,12 @@ async fn set(host: &Shared, room: &str, key: &str) {
         value: "1".to_owned(),
         ttl: None,
     };
-    host.change(&owner, key, change, QUOTA, START)
-        .await
-        .unwrap();
+    host.change(&owner, key, change, QUOTA).await.unwrap();
 }
 
 async fn keys(host: &Shared, room: &str) -> Vec<String> {
     let owner = Owner::Room(room.to_owned());
-    host.keys(&owner, "", None, 9, START).await.unwrap().keys
+    host.keys(&owner, "", None, 9).await.unwrap().keys
 }
 
 /// What the other hosts say, and how often they were asked.
@@ -97,6 +95,22 @@ async fn what_a_killed_host_leaves_is_found_by_another() {
     // Who is told that there are members asks again in a minute, and not before.
     host.find_abandoned(later(2), &others).await.unwrap();
     assert_eq!(others.asked.load(Ordering::Relaxed), 1);
+}
+
+/// What Redis has evicted is counted for ever: it must not keep others from being asked for.
+#[tokio::test]
+async fn rooms_that_have_nothing_are_asked_for_once_a_minute() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let host = server.shared("a");
+    set(&host, "r", "k").await;
+    server.tell("DEL ws:{a}:state:values");
+    let nobody = Others::have(&[]);
+    for now in [START, later(0), later(1)] {
+        host.find_abandoned(now, &nobody).await.unwrap();
+    }
+    assert_eq!(nobody.asked.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
