@@ -53,10 +53,6 @@ impl Transport for Master {
         let masters = self.masters.upgrade();
         let tag = masters.and_then(|masters| masters.tag_of(self.number));
         let (tag, unique) = (tag.unwrap_or_default(), Uuid::new_v4().simple());
-        if prefix.contains('{') {
-            // It would say the slot.
-            return format!("{{{tag}}}{prefix}ws:probe:{unique}");
-        }
         format!("{prefix}ws:probe:{{{tag}}}:{unique}")
     }
 

@@ -126,9 +126,9 @@ impl Masters {
         state.wanted.insert(channel.into(), slot(channel));
     }
 
-    /// How far the channel's subscription is with the master that has it: `None` when there is none. One that is not
-    /// needed any more is not waited for.
-    pub(super) fn subscription(&self, channel: &str) -> Option<Subscription> {
+    /// Subscribes to the channel with the master that has it now, and says how far that is: `None` when there is none. One
+    /// that is not needed any more is left alone, and not waited for.
+    pub(super) fn subscribe(&self, channel: &str) -> Option<Subscription> {
         let state = self.state.lock();
         let Some(slot) = state.wanted.get(channel) else {
             return Some(Subscription::Confirmed);

@@ -70,7 +70,7 @@ impl Bus for ShardedBus {
     fn subscribe(&self, channel: &str) -> Subscription {
         let changes = self.masters.changes();
         self.masters.want(channel);
-        if let Some(Subscription::Confirmed) = self.masters.subscription(channel) {
+        if let Some(Subscription::Confirmed) = self.masters.subscribe(channel) {
             return Subscription::Confirmed;
         }
         let masters = Arc::downgrade(&self.masters);
@@ -103,7 +103,7 @@ async fn confirmed(masters: Weak<Masters>, channel: String, mut changes: watch::
         };
         // What changes after that is noticed.
         changes.borrow_and_update();
-        let subscription = alive.subscription(&channel);
+        let subscription = alive.subscribe(&channel);
         // The masters must not live on by those who wait for them.
         drop(alive);
         let confirming = async {
