@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::channels::Channels;
-use super::link::Batch;
+use super::link::{Batch, LinkError};
 use super::outgoing::{Full, Outgoing};
 use super::pulse::Pulse;
 use super::status::Status;
@@ -54,6 +54,8 @@ struct State {
     sending: u64,
     flushes: Vec<Flush>,
     was_ready: bool,
+    /// It was told that a channel does not arrive, and it was not ready since.
+    is_told: bool,
     /// But for what is counted beside it.
     status: Status,
 }
@@ -79,6 +81,7 @@ impl Shared {
                 sending: 0,
                 flushes: Vec::new(),
                 was_ready: false,
+                is_told: false,
                 status: Status::unready(now.into_std()),
             }),
             work: Notify::new(),
@@ -200,18 +203,21 @@ impl Shared {
     }
 
     /// The broker does not send a channel. Says whether it was to.
-    pub(super) fn interrupted(&self, channel: &str) -> bool {
+    pub(super) fn interrupted(&self, channel: &str, cause: &LinkError) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let is_missed = state.channels.interrupt(channel, now);
-        if is_missed {
-            state.interrupt(now);
+        if !state.channels.interrupt(channel, now) {
+            return false;
         }
+        state.interrupt(now);
+        let was_told = std::mem::replace(&mut state.is_told, true);
         drop(state);
-        if is_missed {
-            self.work.notify_one();
+        self.work.notify_one();
+        if !was_told {
+            // The first of them, as there may be thousands, and each is asked for again and again.
+            tracing::warn!(broker = %self.name, channel, "channels do not arrive: {cause}");
         }
-        is_missed
+        true
     }
 
     /// A probe came back.
@@ -328,6 +334,15 @@ impl Shared {
         Ok(batch)
     }
 
+    /// The broker has not taken these payloads of the batch; of more than there are, the rest were probes.
+    pub(super) fn refused(&self, payloads: u64) {
+        let mut state = self.state.lock();
+        let refused = payloads.min(state.sending);
+        state.sending -= refused;
+        drop(state);
+        self.dropped(refused);
+    }
+
     /// The broker has taken the batch.
     pub(super) fn sent(&self) {
         let mut state = self.state.lock();
@@ -359,6 +374,7 @@ impl State {
         status.since = now.into_std();
         status.reconnects += u64::from(self.was_ready);
         self.was_ready = true;
+        self.is_told = false;
         away
     }
 

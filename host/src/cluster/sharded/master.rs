@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use uuid::Uuid;
 
 use super::masters::Masters;
@@ -56,6 +56,10 @@ impl Transport for Master {
         format!("{prefix}ws:probe:{{{tag}}}:{unique}")
     }
 
+    fn away(&self) -> &'static str {
+        "a master of the bus is away, hosts are alone in its rooms"
+    }
+
     async fn connect(&self, inbox: Inbox) -> Result<MasterLink, LinkError> {
         // There was none, or there is none any more: perhaps another has its slots.
         hint(&self.masters);
@@ -94,7 +98,12 @@ fn take(inbox: &Inbox, asked: &Asked, masters: &Weak<Masters>, push: &PushInfo) 
         (PushKind::SUnsubscribe, _) if *channel == **inbox.probes() => {
             inbox.lost("it has other slots now");
         }
-        (PushKind::SUnsubscribe, _) if inbox.interrupted(channel) => hint(masters),
+        (PushKind::SUnsubscribe, _) => {
+            let ended = LinkError::new("it has ended the subscription");
+            if inbox.interrupted(channel, &ended) {
+                hint(masters);
+            }
+        }
         _ => {}
     }
 }
@@ -116,7 +125,7 @@ impl Link for MasterLink {
             self.asked.lock().extend(batch.subscribe.iter().cloned());
             let answers = self.ask(on_each("SSUBSCRIBE", &batch.subscribe)).await?;
             let refused = std::mem::take(&mut *self.asked.lock());
-            self.interrupted(&refused, answers)?;
+            self.interrupted(&refused, &answers)?;
         }
         if !batch.publish.is_empty() {
             self.publish(&batch.publish).await?;
@@ -139,20 +148,24 @@ impl MasterLink {
     fn interrupted(
         &self,
         refused: &HashSet<Arc<str>>,
-        answers: Vec<RedisResult<Value>>,
+        answers: &[RedisResult<Value>],
     ) -> Result<(), LinkError> {
         if refused.is_empty() {
             return Ok(());
         }
         hint(&self.masters);
+        // That of one of them, most likely.
+        let error = answers.iter().find_map(|answer| answer.as_ref().err());
+        let error = error.map_or_else(
+            || LinkError::new("it has not confirmed the subscription"),
+            LinkError::new,
+        );
         if refused.contains(self.inbox.probes()) {
             // Nothing could be proven.
-            let error = answers.into_iter().find_map(Result::err);
-            let error = error.map(|error| LinkError::new(&error));
-            return Err(error.unwrap_or_else(|| LinkError::new("it does not take probes")));
+            return Err(error);
         }
         for channel in refused {
-            self.inbox.interrupted(channel);
+            self.inbox.interrupted(channel, &error);
         }
         Ok(())
     }
@@ -164,12 +177,9 @@ impl MasterLink {
             command.arg(payload.as_ref());
         }
         let answers = self.ask(publishing).await?;
-        let is_probed = messages
-            .last()
-            .is_some_and(|(channel, _)| **channel == **self.inbox.probes());
-        let refused = refused(answers, is_probed)?;
+        let refused = refused(&answers);
         if refused > 0 {
-            self.inbox.missed(refused);
+            self.inbox.refused(refused);
             hint(&self.masters);
         }
         Ok(())
@@ -185,29 +195,33 @@ fn on_each(command: &str, channels: &[Arc<str>]) -> Pipeline {
     commands
 }
 
-/// How many payloads were refused. A probe, which can only be the last of them, must not be.
-fn refused(mut answers: Vec<RedisResult<Value>>, is_probed: bool) -> Result<u64, RedisError> {
-    if is_probed {
-        answers.pop().transpose()?;
-    }
-    Ok(answers.iter().filter(|answer| answer.is_err()).count() as u64)
+/// How many payloads were refused. Which they were is not to be known, nor whether a probe was one of them: an answer that
+/// nobody asked for may stand before them, and the last of them come with the next batch, or never. That a probe is
+/// refused need not be known either: where its slot went elsewhere its subscription is ended, and else it does not come
+/// back, and the master is given up as one that does not answer.
+fn refused(answers: &[RedisResult<Value>]) -> u64 {
+    answers.iter().filter(|answer| answer.is_err()).count() as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use redis::ErrorKind;
+    use redis::{ErrorKind, RedisError};
 
     use super::*;
 
     #[test]
-    fn a_refused_probe_is_told_from_a_refused_payload() {
+    fn an_answer_that_nobody_asked_for_is_no_refusal() {
         let taken = || Ok(Value::Int(1));
         let moved = || Err(RedisError::from((ErrorKind::Client, "moved")));
-        assert_eq!(refused(vec![taken(), taken()], false), Ok(0));
-        assert_eq!(refused(vec![moved(), taken()], true), Ok(1));
-        assert_eq!(refused(vec![taken(), moved()], false), Ok(1), "the last");
-        assert_eq!(refused(vec![moved(), moved()], false), Ok(2));
-        assert!(refused(vec![taken(), moved()], true).is_err());
-        assert_eq!(refused(Vec::new(), true), Ok(0));
+        let ended = || {
+            Ok(Value::Push {
+                kind: PushKind::SUnsubscribe,
+                data: Vec::new(),
+            })
+        };
+        assert_eq!(refused(&[]), 0);
+        assert_eq!(refused(&[taken(), moved(), moved()]), 2);
+        // In place of a probe's answer, there is a payload's.
+        assert_eq!(refused(&[ended(), taken(), moved()]), 1);
     }
 }
