@@ -4,8 +4,11 @@
 //! that is an answer that nobody asked for, and the library, which counts answers, takes it for the next one that it
 //! waits for. So nothing here is concluded from how many answers there were: a channel is subscribed when its name is
 //! confirmed.
+//!
+//! What has become a replica would go on to serve, and is given up all the same: see `is_of_replica`.
 
 use std::collections::HashSet;
+use std::slice;
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -69,12 +72,19 @@ impl Transport for Master {
             let (inbox, asked, masters) = &taker;
             take(inbox, asked, masters, push);
         });
-        Ok(MasterLink {
+        let mut link = MasterLink {
             connection: opening.await?,
             inbox,
             asked,
             masters: self.masters.clone(),
-        })
+        };
+        // Before anything else is subscribed; if it becomes a replica after that, it ends the subscription of the probes.
+        let mut asking = on_each("SSUBSCRIBE", slice::from_ref(link.inbox.probes()));
+        asking.cmd("ROLE");
+        if is_of_replica(&link.ask(asking).await?) {
+            return Err(LinkError::new("it is no master any more"));
+        }
+        Ok(link)
     }
 }
 
@@ -195,6 +205,17 @@ fn on_each(command: &str, channels: &[Arc<str>]) -> Pipeline {
     commands
 }
 
+/// Whether an answer says that it is one. A replica takes subscriptions and payloads as a master does, and passes payloads
+/// on to its master, which may take a while. Who hears them here and goes over to the master then would hear them again.
+fn is_of_replica(answers: &[RedisResult<Value>]) -> bool {
+    answers.iter().any(|answer| match answer {
+        Ok(Value::Array(role)) => {
+            matches!(role.first(), Some(Value::BulkString(role)) if role == b"slave")
+        }
+        _ => false,
+    })
+}
+
 /// How many payloads were refused. Which they were is not to be known, nor whether a probe was one of them: an answer that
 /// nobody asked for may stand before them, and the last of them come with the next batch, or never. That a probe is
 /// refused need not be known either: where its slot went elsewhere its subscription is ended, and else it does not come
@@ -208,6 +229,14 @@ mod tests {
     use redis::{ErrorKind, RedisError};
 
     use super::*;
+
+    #[test]
+    fn a_replica_says_that_it_is_one() {
+        let role = |role: &str| Ok(Value::Array(vec![Value::BulkString(role.into())]));
+        let refused = || Err(RedisError::from((ErrorKind::Client, "no permission")));
+        assert!(is_of_replica(&[Ok(Value::Okay), role("slave")]));
+        assert!(!is_of_replica(&[role("master"), refused()]));
+    }
 
     #[test]
     fn an_answer_that_nobody_asked_for_is_no_refusal() {
