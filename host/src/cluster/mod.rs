@@ -51,7 +51,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Sends to all hosts that subscribed to the channel; whether this one is among them is the bus's choice, as a
     /// host knows its own by their node's name. At most once: what cannot be delivered is dropped and counted. What one
-    /// host publishes arrives in that order, whatever the channels; on a cluster of brokers, channel by channel.
+    /// host publishes arrives in that order, whatever the channels, but for what [`link`](Self::link) tells apart. On a
+    /// cluster of brokers it does so channel by channel, and what one of them brings late that was stopped is not told
+    /// apart: it may arrive behind what was published after it.
     fn publish(&self, channel: &str, payload: &dyn Payload);
 
     /// Begins to receive a channel.
@@ -72,7 +74,8 @@ pub trait Bus: Send + Sync + 'static {
     }
 
     /// Which of its connections to the broker carries what is published now: each has a greater number than those before.
-    /// What went out on one that was given up may arrive behind what goes out on the next.
+    /// What went out on one that was given up may arrive behind what goes out on the next. A bus with several connections at
+    /// a time has no such number, and always says the same.
     fn link(&self) -> u64 {
         0
     }
