@@ -1,5 +1,6 @@
 //! Two hosts on a cluster of Redis, a real one, of which masters are killed, stopped and replaced, and whose slots move.
 
+mod liveness;
 mod load;
 
 use crate::cluster::{host_at, run, up};

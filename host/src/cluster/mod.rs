@@ -84,6 +84,11 @@ pub trait Bus: Send + Sync + 'static {
     fn status(&self) -> Status {
         Status::always_ready()
     }
+
+    /// How that of it is doing which carries this channel. Of a bus that is whole or away it is the same for all.
+    fn status_of(&self, _channel: &str) -> Status {
+        self.status()
+    }
 }
 
 /// The bus that is configured: on the broker at `cluster.url`, or else for this host alone. It connects when a host

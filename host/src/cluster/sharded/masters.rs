@@ -176,6 +176,15 @@ impl Masters {
         status
     }
 
+    /// That of the master which has the channel, if there is one.
+    pub(super) fn status_of(&self, channel: &str) -> Status {
+        let map = self.map.load();
+        match map.owner(slot(channel)) {
+            Some(member) => member.bus.status(),
+            None => Status::unready(map.since),
+        }
+    }
+
     // ---- for who looks after the masters
 
     /// Where the masters are.

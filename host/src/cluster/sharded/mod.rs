@@ -93,6 +93,10 @@ impl Bus for ShardedBus {
     fn status(&self) -> Status {
         self.masters.status()
     }
+
+    fn status_of(&self, channel: &str) -> Status {
+        self.masters.status_of(channel)
+    }
 }
 
 /// Waits until a channel is proven to arrive from the master that has it, whoever that is by then.
