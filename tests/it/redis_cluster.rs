@@ -8,7 +8,7 @@ use load::Load;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
 use wardroom_tests::{Broker, Client, RedisCluster, TestServer, needed};
 
 /// So many that each of three masters has some.
@@ -118,9 +118,10 @@ impl Stage {
             let owners = self.cluster.owners(&channels).await.unwrap();
             let mut heard = 0;
             for owner in BTreeSet::from_iter(owners.iter().copied()) {
-                // One that was killed may still be thought to be it.
-                let all = self.cluster.subscribers(owner, &channels).await;
-                let all = all.unwrap_or_default();
+                // One that was killed or stopped may still be thought to be it.
+                let asking = self.cluster.subscribers(owner, &channels);
+                let all = timeout(Duration::from_secs(1), asking).await;
+                let all = all.map(Result::unwrap_or_default).unwrap_or_default();
                 let of_owner = owners.iter().zip(all).filter(|(of, _)| **of == owner);
                 heard += of_owner.filter(|(_, hosts)| *hosts == 2).count();
             }

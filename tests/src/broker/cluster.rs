@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 /// A cluster whose servers are told apart by their number. Dropping it kills them.
 #[derive(Debug)]
@@ -360,7 +361,9 @@ impl RedisCluster {
         let mut stdin = asking.stdin.take().context("it was asked for")?;
         stdin.write_all(input).await?;
         drop(stdin);
-        let output = asking.wait_with_output().await?;
+        // One that is stopped takes the question and answers nothing.
+        let output = timeout(WAIT, asking.wait_with_output()).await;
+        let output = output.with_context(|| format!("{arguments:?}: no answer"))??;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let failure = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{arguments:?}: {said}{failure}");
