@@ -227,15 +227,40 @@ fn refused(answers: &[RedisResult<Value>]) -> u64 {
 #[cfg(test)]
 mod tests {
     use redis::{ErrorKind, RedisError};
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::cluster::outgoing::Outgoing;
+    use crate::cluster::sharded::played::serve;
+    use crate::cluster::shared::Shared;
 
-    #[test]
-    fn a_replica_says_that_it_is_one() {
-        let role = |role: &str| Ok(Value::Array(vec![Value::BulkString(role.into())]));
-        let refused = || Err(RedisError::from((ErrorKind::Client, "no permission")));
-        assert!(is_of_replica(&[Ok(Value::Okay), role("slave")]));
-        assert!(!is_of_replica(&[role("master"), refused()]));
+    /// Connects with a server that has this role.
+    async fn connect_with(role: &str) -> Result<MasterLink, LinkError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let role = format!("*1\r\n${}\r\n{role}\r\n", role.len());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = |word: &str| match word {
+                "SSUBSCRIBE" => Some(">3\r\n$10\r\nssubscribe\r\n$1\r\np\r\n:1\r\n".to_owned()),
+                "ROLE" => Some(role.clone()),
+                _ => None,
+            };
+            serve(stream, answer).await;
+        });
+        let url = format!("redis-cluster://{address}").parse().unwrap();
+        let redis = Redis::at(&url, "127.0.0.1", address.port());
+        let shared = Shared::new("played".to_owned(), Outgoing::new(1, 1));
+        let inbox = Inbox::new(Arc::new(shared), "p".into());
+        let master = Master::new(redis, 1, Weak::new());
+        master.connect(inbox).await
+    }
+
+    #[tokio::test]
+    async fn what_has_become_a_replica_is_not_connected_with() {
+        assert!(connect_with("master").await.is_ok());
+        let error = connect_with("slave").await.err().unwrap();
+        assert_eq!(error, LinkError::new("it is no master any more"));
     }
 
     #[test]

@@ -9,6 +9,8 @@
 
 mod master;
 mod masters;
+#[cfg(test)]
+mod played;
 mod scout;
 mod slots;
 mod topology;

@@ -295,32 +295,11 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
 
-    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::{TcpListener, TcpStream};
+    use tokio::net::TcpListener;
     use tokio_util::task::AbortOnDropHandle;
 
     use super::*;
-
-    /// Answers as a server does whose cluster is down; counts how often it was asked.
-    async fn answer(stream: TcpStream, asked: Arc<AtomicUsize>) {
-        const STATE: &str = "cluster_state:fail\r\n";
-        let info = format!("${}\r\n{STATE}\r\n", STATE.len());
-        let mut stream = BufReader::new(stream);
-        let mut word = String::new();
-        // Of each command, what says which it is.
-        while stream.read_line(&mut word).await.is_ok_and(|read| read > 0) {
-            let answer = match word.trim() {
-                "HELLO" => "%0\r\n",
-                "SETINFO" => "+OK\r\n",
-                "INFO" => &info,
-                "SLOTS" => "*0\r\n",
-                _ => "",
-            };
-            asked.fetch_add(usize::from(word.trim() == "SLOTS"), Ordering::Relaxed);
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            word.clear();
-        }
-    }
+    use crate::cluster::sharded::played::serve;
 
     #[tokio::test]
     async fn who_answers_is_asked_again_and_ever_more_seldom() {
@@ -337,7 +316,15 @@ mod tests {
             tokio::select! {
                 accepted = listener.accept() => {
                     connections += 1;
-                    tokio::spawn(answer(accepted.unwrap().0, Arc::clone(&asked)));
+                    let asked = Arc::clone(&asked);
+                    tokio::spawn(serve(accepted.unwrap().0, move |word| match word {
+                        "INFO" => Some("$18\r\ncluster_state:fail\r\n".to_owned()),
+                        "SLOTS" => {
+                            asked.fetch_add(1, Ordering::Relaxed);
+                            Some("*0\r\n".to_owned())
+                        }
+                        _ => None,
+                    }));
                 }
                 _ = looks.tick() => {}
             }
