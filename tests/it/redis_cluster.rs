@@ -2,6 +2,7 @@
 
 mod liveness;
 mod load;
+mod refused;
 
 use crate::cluster::{host_at, run, up};
 use load::Load;

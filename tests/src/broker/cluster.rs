@@ -322,6 +322,17 @@ impl RedisCluster {
         self.run(number, &arguments, b"").await
     }
 
+    /// Has all servers do something.
+    ///
+    /// # Errors
+    /// When one of them does not take it.
+    pub async fn tell_all(&self, command: &[&str]) -> anyhow::Result<()> {
+        for number in 0..self.servers.len() {
+            self.run(number, command, b"").await?;
+        }
+        Ok(())
+    }
+
     async fn id(&self, number: usize) -> anyhow::Result<String> {
         Ok(self.ask(number, &["MYID"]).await?.trim().to_owned())
     }
