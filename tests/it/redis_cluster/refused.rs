@@ -32,3 +32,21 @@ async fn a_channel_that_is_not_permitted_is_told_once() {
     let lines = host.log.lines_with(&told);
     assert!(lines.len() <= 2, "{lines:?}");
 }
+
+#[tokio::test]
+async fn payloads_that_are_not_permitted_are_told() {
+    needed!("redis-server", "redis-cli");
+    let cluster = RedisCluster::start(3, 0).await.unwrap();
+    let host = host_at(&cluster.url(), "here", |_| {});
+    up(&host, true).await;
+    let command = ["ACL", "SETUSER", "default", "-spublish"];
+    cluster.tell_all(&command).await.unwrap();
+    host.logged(&["refuses payloads", "spublish"])
+        .await
+        .unwrap();
+    // So are probes.
+    up(&host, false).await;
+    let command = ["ACL", "SETUSER", "default", "+spublish"];
+    cluster.tell_all(&command).await.unwrap();
+    up(&host, true).await;
+}

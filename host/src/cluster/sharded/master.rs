@@ -9,6 +9,7 @@
 
 use std::collections::HashSet;
 use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -26,6 +27,7 @@ pub(super) struct Master {
     /// The number that it has among the members of the bus.
     number: u64,
     masters: Weak<Masters>,
+    is_told: Arc<AtomicBool>,
 }
 
 pub(super) struct MasterLink {
@@ -33,6 +35,8 @@ pub(super) struct MasterLink {
     inbox: Inbox,
     asked: Asked,
     masters: Weak<Masters>,
+    /// That it refuses payloads. A refused probe is told as silence only.
+    is_told: Arc<AtomicBool>,
 }
 
 /// The channels whose subscription is asked for and not confirmed yet.
@@ -44,6 +48,7 @@ impl Master {
             redis,
             number,
             masters,
+            is_told: Arc::default(),
         }
     }
 }
@@ -77,6 +82,7 @@ impl Transport for Master {
             inbox,
             asked,
             masters: self.masters.clone(),
+            is_told: Arc::clone(&self.is_told),
         };
         // Before anything else is subscribed; if it becomes a replica after that, it ends the subscription of the probes.
         let mut asking = on_each("SSUBSCRIBE", slice::from_ref(link.inbox.probes()));
@@ -191,6 +197,13 @@ impl MasterLink {
         if refused > 0 {
             self.inbox.refused(refused);
             hint(&self.masters);
+        }
+        // Permissions above all. That slots have gone elsewhere is nothing to tell.
+        let mut errors = answers.iter().filter_map(|answer| answer.as_ref().err());
+        if let Some(error) = errors.find(|error| !error.is_cluster_error())
+            && !self.is_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("a master of the bus refuses payloads: {error}");
         }
         Ok(())
     }
