@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 use tokio::time::{interval, timeout};
+use wardroom::Config;
 use wardroom_tests::{Broker, Client, RedisCluster, TestServer, needed};
 
 /// So many that each of three masters has some.
@@ -45,7 +46,9 @@ struct Stage {
 
 impl Stage {
     async fn on(cluster: RedisCluster) -> Self {
-        let hosts = ["one", "two"].map(|node| host_at(&cluster.url(), node, |_| {}));
+        // Clients that wait for as long as slots move answer no pings.
+        let configure = |config: &mut Config| config.heartbeat_interval = Duration::ZERO;
+        let hosts = ["one", "two"].map(|node| host_at(&cluster.url(), node, configure));
         for host in &hosts {
             up(host, true).await;
         }

@@ -160,7 +160,7 @@ impl Exchange {
     fn line(&self) -> Status {
         let own = channels::of_host(&self.prefix, self.origin.run);
         let all = self.bus.status_of(&self.all());
-        presence::both(all, self.bus.status_of(&own))
+        presence::both(&all, &self.bus.status_of(&own))
     }
 
     /// Has the others do without this host, and waits until they have been sent that and all that was sent before.

@@ -12,13 +12,13 @@ const GREETING_TIME: Duration = Duration::from_millis(100);
 const GREETING_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// How the way there and back is doing, of how either part of the bus is by which it goes.
-pub(super) fn both(there: Status, back: Status) -> Status {
+pub(super) fn both(there: &Status, back: &Status) -> Status {
     Status {
         is_ready: there.is_ready && back.is_ready,
         since: there.since.max(back.since),
         proven: there.proven.min(back.proven),
         round_trip: there.round_trip.max(back.round_trip),
-        ..there
+        ..there.clone()
     }
 }
 
@@ -142,11 +142,11 @@ mod tests {
             ..there.clone()
         };
         for (one, other) in [(&there, &away), (&away, &there)] {
-            let line = both(one.clone(), other.clone());
+            let line = both(one, other);
             let mut presence = Presence::default();
             assert_eq!(presence.next(start, &line), Some(Word::Alive));
         }
-        let line = both(slow, back);
+        let line = both(&slow, &back);
         assert!(line.is_ready && line.since == start + WAY);
         assert_eq!(line.round_trip, Some(2 * WAY));
         let mut presence = Presence::default();
