@@ -38,39 +38,43 @@ on_both! {
 }
 
 /// Whoever is not heard of is not expected any more after this time.
-const FORGOTTEN_MAX: Duration = Duration::from_secs(5);
+pub(crate) const FORGOTTEN_MAX: Duration = Duration::from_secs(5);
 /// How long a question may take: others have a second to answer it. The machine may be busy.
 const ANSWER_MAX: Duration = Duration::from_millis(1_900);
 /// A question that nobody has to be waited for.
 const SOON: Duration = Duration::from_millis(900);
 
-struct Host {
-    program: Program,
+pub(crate) struct Host {
+    pub(crate) program: Program,
     /// Who asks, and is one of the connections.
     client: Client,
     _folder: TempDir,
 }
 
-fn invocation(broker: &Broker, folder: &TempDir, node: &str) -> Invocation {
+fn invocation(url: &str, folder: &TempDir, node: &str) -> Invocation {
     wardroom(folder.path(), &["serve", "--listen", "127.0.0.1:0"])
-        .with("WARDROOM_CLUSTER_URL", &broker.url())
+        .with("WARDROOM_CLUSTER_URL", url)
         .with("WARDROOM_NODE", node)
         .with("WARDROOM_DRAIN", "0")
 }
 
 impl Host {
     async fn start(broker: &Broker, node: &str) -> Self {
-        Self::start_with(broker, node, |invocation| invocation).await
+        Self::start_at(&broker.url(), node).await
+    }
+
+    pub(crate) async fn start_at(url: &str, node: &str) -> Self {
+        Self::start_with(url, node, |invocation| invocation).await
     }
 
     /// Its client is there as soon as it is ready.
     async fn start_with(
-        broker: &Broker,
+        url: &str,
         node: &str,
         with: impl FnOnce(Invocation) -> Invocation,
     ) -> Self {
         let folder = folder(&[puppet("puppet")], "");
-        let invocation = with(invocation(broker, &folder, node));
+        let invocation = with(invocation(url, &folder, node));
         let program = Program::invoke(&invocation).await.unwrap();
         let deadline = Instant::now() + WAIT;
         let mut looks = tokio::time::interval(Duration::from_millis(5));
@@ -88,7 +92,7 @@ impl Host {
     }
 
     /// What all say together: how many connections there are, and of how many hosts how many have answered.
-    async fn connections(&mut self) -> (Value, [u64; 2]) {
+    pub(crate) async fn connections(&mut self) -> (Value, [u64; 2]) {
         let step = json!(["connections", { "limit": 0 }, "cluster"]);
         let page = ask(&mut self.client, step).await;
         let count = |place: usize| page["coverage"][place].as_u64().unwrap();
@@ -178,7 +182,7 @@ async fn clocks_may_be_wrong(broker: Broker) {
     let mut hosts = vec![Host::start(&broker, "now").await];
     for (node, offset) in [("late", "-1h"), ("early", "+1h")] {
         let with = |invocation: Invocation| invocation.with_clock(offset).unwrap();
-        hosts.push(Host::start_with(&broker, node, with).await);
+        hosts.push(Host::start_with(&broker.url(), node, with).await);
     }
     let mut listed = Value::Null;
     for host in &mut hosts {

@@ -1,13 +1,16 @@
 //! Two hosts on a cluster of Redis, a real one, of which masters are killed, stopped and replaced, and whose slots move.
 
+mod liveness;
 mod load;
+mod refused;
 
 use crate::cluster::{host_at, run, up};
 use load::Load;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
-use tokio::time::interval;
+use tokio::time::{interval, timeout};
+use wardroom::Config;
 use wardroom_tests::{Broker, Client, RedisCluster, TestServer, needed};
 
 /// So many that each of three masters has some.
@@ -43,7 +46,9 @@ struct Stage {
 
 impl Stage {
     async fn on(cluster: RedisCluster) -> Self {
-        let hosts = ["one", "two"].map(|node| host_at(&cluster.url(), node, |_| {}));
+        // Clients that wait for as long as slots move answer no pings.
+        let configure = |config: &mut Config| config.heartbeat_interval = Duration::ZERO;
+        let hosts = ["one", "two"].map(|node| host_at(&cluster.url(), node, configure));
         for host in &hosts {
             up(host, true).await;
         }
@@ -117,9 +122,10 @@ impl Stage {
             let owners = self.cluster.owners(&channels).await.unwrap();
             let mut heard = 0;
             for owner in BTreeSet::from_iter(owners.iter().copied()) {
-                // One that was killed may still be thought to be it.
-                let all = self.cluster.subscribers(owner, &channels).await;
-                let all = all.unwrap_or_default();
+                // One that was killed or stopped may still be thought to be it.
+                let asking = self.cluster.subscribers(owner, &channels);
+                let all = timeout(Duration::from_secs(1), asking).await;
+                let all = all.map(Result::unwrap_or_default).unwrap_or_default();
                 let of_owner = owners.iter().zip(all).filter(|(of, _)| **of == owner);
                 heard += of_owner.filter(|(_, hosts)| *hosts == 2).count();
             }

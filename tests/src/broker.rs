@@ -2,6 +2,7 @@
 
 mod cluster;
 mod line;
+mod redis_cli;
 
 pub use cluster::RedisCluster;
 

@@ -134,7 +134,7 @@ async fn run(shared: Arc<Shared>, transport: impl Transport, prefix: String) {
         let ready = shared.end();
         // An outage is told once, and again when there is another cause.
         if ready.is_some() || told.as_ref() != Some(&error) {
-            tracing::warn!(broker = %shared.name, "the bus is away, hosts are alone: {error}");
+            tracing::warn!(broker = %shared.name, "{}: {error}", transport.away());
             told = Some(error);
         }
         if ready.is_some_and(|time| time >= GOOD) {

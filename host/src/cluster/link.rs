@@ -20,6 +20,11 @@ pub(super) trait Transport: Send + Sync + 'static {
         format!("{prefix}ws:probe:{}", Uuid::new_v4().simple())
     }
 
+    /// What it means that there is no connection: for the log.
+    fn away(&self) -> &'static str {
+        "the bus is away, hosts are alone"
+    }
+
     /// Connects, once. What arrives on the connection, and its end, goes to the inbox. It need not mind the time.
     fn connect(&self, inbox: Inbox) -> impl Future<Output = Result<Self::Link, LinkError>> + Send;
 }
@@ -93,8 +98,8 @@ impl Inbox {
 
     /// The channel does not arrive, or not any more, although nobody asked for that. It will be asked for again. Says
     /// whether it was to arrive.
-    pub(super) fn interrupted(&self, channel: &str) -> bool {
-        !self.end.is_over.is_cancelled() && self.shared.interrupted(channel)
+    pub(super) fn interrupted(&self, channel: &str, cause: &LinkError) -> bool {
+        !self.end.is_over.is_cancelled() && self.shared.interrupted(channel, cause)
     }
 
     /// Payloads were lost on their way, out or in: so many that are known of.
@@ -103,10 +108,15 @@ impl Inbox {
     }
 
     /// There was no room for payloads that arrived, by `bus_bytes_max`.
-    pub(super) fn refused(&self, payloads: u64) {
+    pub(super) fn overflowed(&self, payloads: u64) {
         if payloads > 0 {
-            self.shared.refused(payloads);
+            self.shared.overflowed(payloads);
         }
+    }
+
+    /// So many payloads of the batch that is being sent were refused. A probe may be among them.
+    pub(super) fn refused(&self, payloads: u64) {
+        self.shared.refused(payloads);
     }
 
     /// The connection has ended, or is of no use any more. The first cause counts.

@@ -11,6 +11,7 @@
 mod backoff;
 mod broker;
 mod channels;
+mod flushes;
 mod link;
 mod local;
 mod nats;
@@ -53,7 +54,9 @@ pub trait Bus: Send + Sync + 'static {
 
     /// Sends to all hosts that subscribed to the channel; whether this one is among them is the bus's choice, as a
     /// host knows its own by their node's name. At most once: what cannot be delivered is dropped and counted. What one
-    /// host publishes arrives in that order, whatever the channels; on a cluster of brokers, channel by channel.
+    /// host publishes arrives in that order, whatever the channels, but for what [`link`](Self::link) tells apart. On a
+    /// cluster of brokers it does so channel by channel, and what one of them brings late that was stopped is not told
+    /// apart: it may arrive behind what was published after it.
     fn publish(&self, channel: &str, payload: &dyn Payload);
 
     /// Begins to receive a channel, or says how far that is by now: what was confirmed may be lost again. However often
@@ -75,7 +78,8 @@ pub trait Bus: Send + Sync + 'static {
     }
 
     /// Which of its connections to the broker carries what is published now: each has a greater number than those before.
-    /// What went out on one that was given up may arrive behind what goes out on the next.
+    /// What went out on one that was given up may arrive behind what goes out on the next. A bus with several connections at
+    /// a time has no such number, and always says the same.
     fn link(&self) -> u64 {
         0
     }
@@ -83,6 +87,11 @@ pub trait Bus: Send + Sync + 'static {
     /// How it is doing. One that cannot fail is always ready.
     fn status(&self) -> Status {
         Status::always_ready()
+    }
+
+    /// How that of it is doing which carries this channel. Of a bus that is whole or away it is the same for all.
+    fn status_of(&self, _channel: &str) -> Status {
+        self.status()
     }
 }
 

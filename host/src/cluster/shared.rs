@@ -11,7 +11,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::channels::Channels;
-use super::link::Batch;
+use super::flushes::Flushes;
+use super::link::{Batch, LinkError};
 use super::outgoing::{Outgoing, Refusal};
 use super::pulse::Pulse;
 use super::status::Status;
@@ -52,19 +53,12 @@ struct State {
     restoring: Option<u64>,
     /// How many published messages the broker was given and has not taken yet.
     sending: u64,
-    flushes: Vec<Flush>,
+    flushes: Flushes,
     was_ready: bool,
+    /// It was told that a channel does not arrive, and it was not ready since.
+    is_told: bool,
     /// But for what is counted beside it.
     status: Status,
-}
-
-/// Somebody waits until all that was published before has gone.
-struct Flush {
-    /// How many messages there had been by then.
-    pushed: u64,
-    /// The probe that proves it, once the last of that is with the broker.
-    probe: Option<u64>,
-    done: oneshot::Sender<()>,
 }
 
 impl Shared {
@@ -79,8 +73,9 @@ impl Shared {
                 pulse: Pulse::new(now),
                 restoring: None,
                 sending: 0,
-                flushes: Vec::new(),
+                flushes: Flushes::default(),
                 was_ready: false,
+                is_told: false,
                 status: Status::unready(now.into_std()),
             }),
             work: Notify::new(),
@@ -158,17 +153,14 @@ impl Shared {
 
     /// Completes when the broker has proven to have all that was published until now, or is lost.
     pub(super) fn flush(&self) -> oneshot::Receiver<()> {
-        let (done, flushed) = oneshot::channel();
         let mut state = self.state.lock();
-        if self.is_linked.load(Ordering::Relaxed) {
-            let pushed = state.outgoing.pushed();
-            state.flushes.push(Flush {
-                pushed,
-                probe: None,
-                done,
-            });
-            self.work.notify_one();
+        if !self.is_linked.load(Ordering::Relaxed) {
+            return oneshot::channel().1;
         }
+        let pushed = state.outgoing.pushed();
+        let flushed = state.flushes.begin(pushed);
+        drop(state);
+        self.work.notify_one();
         flushed
     }
 
@@ -208,18 +200,21 @@ impl Shared {
     }
 
     /// The broker does not send a channel. Says whether it was to.
-    pub(super) fn interrupted(&self, channel: &str) -> bool {
+    pub(super) fn interrupted(&self, channel: &str, cause: &LinkError) -> bool {
         let now = Instant::now();
         let mut state = self.state.lock();
-        let is_missed = state.channels.interrupt(channel, now);
-        if is_missed {
-            state.interrupt(now);
+        if !state.channels.interrupt(channel, now) {
+            return false;
         }
+        state.interrupt(now);
+        let was_told = std::mem::replace(&mut state.is_told, true);
         drop(state);
-        if is_missed {
-            self.work.notify_one();
+        self.work.notify_one();
+        if !was_told {
+            // The first of them, as there may be thousands, and each is asked for again and again.
+            tracing::warn!(broker = %self.name, channel, "channels do not arrive: {cause}");
         }
-        is_missed
+        true
     }
 
     /// A probe came back.
@@ -236,10 +231,7 @@ impl Shared {
         state.status.round_trip = Some(round_trip);
         state.status.proven = now.into_std();
         let mut waiting = state.channels.prove(number);
-        let flushes = &mut state.flushes;
-        let flushed =
-            flushes.extract_if(.., |flush| flush.probe.is_some_and(|last| last <= number));
-        waiting.extend(flushed.map(|flush| flush.done));
+        waiting.extend(state.flushes.prove(number));
         let is_restored = state.restoring.is_some_and(|last| number >= last);
         let away = (is_restored && !state.status.is_ready).then(|| state.become_ready(now));
         drop(state);
@@ -259,7 +251,7 @@ impl Shared {
     }
 
     /// There was no room for payloads that arrived.
-    pub(super) fn refused(&self, payloads: u64) {
+    pub(super) fn overflowed(&self, payloads: u64) {
         self.state.lock().status.full.bytes += payloads;
         self.dropped(payloads);
     }
@@ -314,14 +306,7 @@ impl Shared {
         };
         *sending = batch.publish.len() as u64;
         // Behind the last that they wait for.
-        let mut is_flushing = false;
-        let taken = outgoing.taken();
-        for flush in flushes.iter_mut() {
-            if flush.probe.is_none() && flush.pushed <= taken {
-                flush.probe = Some(pulse.next());
-                is_flushing = true;
-            }
-        }
+        let is_flushing = flushes.await_probe(outgoing.taken(), pulse.next());
         let is_to_prove = restoring.is_none() && channels.is_restored();
         let is_due = is_flushing || is_to_prove || pulse.due() <= now;
         if !batch.subscribe.is_empty() || is_due {
@@ -342,6 +327,15 @@ impl Shared {
         }
         pulse.begin(now);
         Ok(batch)
+    }
+
+    /// The broker has not taken these payloads of the batch; of more than there are, the rest were probes.
+    pub(super) fn refused(&self, payloads: u64) {
+        let mut state = self.state.lock();
+        let refused = payloads.min(state.sending);
+        state.sending -= refused;
+        drop(state);
+        self.dropped(refused);
     }
 
     /// The broker has taken the batch.
@@ -375,6 +369,7 @@ impl State {
         status.since = now.into_std();
         status.reconnects += u64::from(self.was_ready);
         self.was_ready = true;
+        self.is_told = false;
         away
     }
 

@@ -1,14 +1,13 @@
 //! A cluster of real `redis-server`s on free ports, which a test can kill, stop, and have its slots moved.
 
+use super::redis_cli;
 use crate::WAIT;
 use anyhow::{Context as _, ensure};
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
 
 /// A cluster whose servers are told apart by their number. Dropping it kills them.
 #[derive(Debug)]
@@ -28,9 +27,6 @@ struct Server {
 
 /// After this time a server that is silent is away for the others.
 const SILENCE: &str = "1000";
-
-/// For an answer of one server: one that is stopped gives none.
-const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 impl RedisCluster {
     /// Masters that share the slots evenly, and for each of them so many replicas: the replica of master 1 of 3 is
@@ -344,6 +340,17 @@ impl RedisCluster {
         self.run(number, &arguments, b"").await
     }
 
+    /// Has all servers do something.
+    ///
+    /// # Errors
+    /// When one of them does not take it.
+    pub async fn tell_all(&self, command: &[&str]) -> anyhow::Result<()> {
+        for number in 0..self.servers.len() {
+            self.run(number, command, b"").await?;
+        }
+        Ok(())
+    }
+
     async fn id(&self, number: usize) -> anyhow::Result<String> {
         Ok(self.ask(number, &["MYID"]).await?.trim().to_owned())
     }
@@ -370,24 +377,6 @@ impl RedisCluster {
     }
 
     async fn run(&self, number: usize, arguments: &[&str], input: &[u8]) -> anyhow::Result<String> {
-        let port = self.servers[number].port.to_string();
-        let mut asking = Command::new("redis-cli")
-            .args(["-e", "-p", &port])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("cannot start redis-cli, which comes with redis-server")?;
-        let mut stdin = asking.stdin.take().context("it was asked for")?;
-        stdin.write_all(input).await?;
-        drop(stdin);
-        let answered = timeout(ANSWER_WAIT, asking.wait_with_output()).await;
-        let output = answered.with_context(|| format!("{arguments:?}: no answer"))??;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let failure = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{arguments:?}: {said}{failure}");
-        Ok(said)
+        redis_cli::ask(self.servers[number].port, arguments, input).await
     }
 }

@@ -118,6 +118,10 @@ fn echo(inbox: &Inbox, batch: &Batch) {
     }
 }
 
+fn refused() -> LinkError {
+    LinkError::new("the test says so")
+}
+
 fn names(channels: &[Arc<str>]) -> Vec<&str> {
     channels.iter().map(|channel| &**channel).collect()
 }
@@ -330,13 +334,35 @@ async fn it_is_not_ready_while_a_channel_is_missed() {
     let batch = stage.sent().await;
     echo(&inbox, &batch);
     assert!(stage.bus.status().is_ready);
-    assert!(inbox.interrupted("a") && !inbox.interrupted("b"));
+    assert!(inbox.interrupted("a", &refused()) && !inbox.interrupted("b", &refused()));
     assert!(!stage.bus.status().is_ready);
     let again = stage.sent().await;
     assert_eq!(names(&again.subscribe), ["a"]);
     assert!(!stage.bus.status().is_ready);
     echo(&inbox, &again);
     assert!(stage.bus.status().is_ready);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_lost_and_not_sent() {
+    let mut stage = stage();
+    let inbox = stage.connected().await;
+    let first = stage.sent().await;
+    echo(&inbox, &first);
+    // The second is on its way for as long as nobody takes the first.
+    for text in ["1", "2"] {
+        stage.bus.publish("a", &Text(text));
+        tokio::task::yield_now().await;
+    }
+    inbox.refused(1);
+    // So were probes.
+    inbox.refused(9);
+    for _ in 0..2 {
+        stage.sent().await;
+        tokio::task::yield_now().await;
+    }
+    let status = stage.bus.status();
+    assert_eq!((status.published, status.dropped), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -351,7 +377,7 @@ async fn channels_that_come_and_go_are_proven_at_once() {
     assert_eq!(names(&batch.subscribe), ["a", "b"]);
     echo(&inbox, &batch);
     assert!(stage.bus.status().is_ready);
-    assert!(inbox.interrupted("a"));
+    assert!(inbox.interrupted("a", &refused()));
     stage.bus.forget("a");
     let batch = stage.sent().await;
     assert!(batch.subscribe.is_empty());

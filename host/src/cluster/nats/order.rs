@@ -93,7 +93,7 @@ impl Takers {
                     None => return,
                 },
                 Some(first) = self.all.next(), if !self.all.is_empty() => {
-                    inbox.refused(self.take(first, &mut waiting).await);
+                    inbox.overflowed(self.take(first, &mut waiting).await);
                 }
                 () = ready(()), if !waiting.is_empty() => {}
             }

@@ -4,14 +4,18 @@
 //! that is an answer that nobody asked for, and the library, which counts answers, takes it for the next one that it
 //! waits for. So nothing here is concluded from how many answers there were: a channel is subscribed when its name is
 //! confirmed.
+//!
+//! What has become a replica would go on to serve, and is given up all the same: see `is_of_replica`.
 
 use std::collections::HashSet;
+use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
-use redis::{Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value};
+use redis::{Pipeline, PushInfo, PushKind, RedisResult, Value};
 use uuid::Uuid;
 
 use super::masters::Masters;
@@ -23,6 +27,7 @@ pub(super) struct Master {
     /// The number that it has among the members of the bus.
     number: u64,
     masters: Weak<Masters>,
+    is_told: Arc<AtomicBool>,
 }
 
 pub(super) struct MasterLink {
@@ -30,6 +35,8 @@ pub(super) struct MasterLink {
     inbox: Inbox,
     asked: Asked,
     masters: Weak<Masters>,
+    /// That it refuses payloads. A refused probe is told as silence only.
+    is_told: Arc<AtomicBool>,
 }
 
 /// The channels whose subscription is asked for and not confirmed yet.
@@ -41,6 +48,7 @@ impl Master {
             redis,
             number,
             masters,
+            is_told: Arc::default(),
         }
     }
 }
@@ -53,11 +61,11 @@ impl Transport for Master {
         let masters = self.masters.upgrade();
         let tag = masters.and_then(|masters| masters.tag_of(self.number));
         let (tag, unique) = (tag.unwrap_or_default(), Uuid::new_v4().simple());
-        if prefix.contains('{') {
-            // It would say the slot.
-            return format!("{{{tag}}}{prefix}ws:probe:{unique}");
-        }
         format!("{prefix}ws:probe:{{{tag}}}:{unique}")
+    }
+
+    fn away(&self) -> &'static str {
+        "a master of the bus is away, hosts are alone in its rooms"
     }
 
     async fn connect(&self, inbox: Inbox) -> Result<MasterLink, LinkError> {
@@ -69,12 +77,20 @@ impl Transport for Master {
             let (inbox, asked, masters) = &taker;
             take(inbox, asked, masters, push);
         });
-        Ok(MasterLink {
+        let mut link = MasterLink {
             connection: opening.await?,
             inbox,
             asked,
             masters: self.masters.clone(),
-        })
+            is_told: Arc::clone(&self.is_told),
+        };
+        // Before anything else is subscribed; if it becomes a replica after that, it ends the subscription of the probes.
+        let mut asking = on_each("SSUBSCRIBE", slice::from_ref(link.inbox.probes()));
+        asking.cmd("ROLE");
+        if is_of_replica(&link.ask(asking).await?) {
+            return Err(LinkError::new("it is no master any more"));
+        }
+        Ok(link)
     }
 }
 
@@ -98,7 +114,12 @@ fn take(inbox: &Inbox, asked: &Asked, masters: &Weak<Masters>, push: &PushInfo) 
         (PushKind::SUnsubscribe, _) if *channel == **inbox.probes() => {
             inbox.lost("it has other slots now");
         }
-        (PushKind::SUnsubscribe, _) if inbox.interrupted(channel) => hint(masters),
+        (PushKind::SUnsubscribe, _) => {
+            let ended = LinkError::new("it has ended the subscription");
+            if inbox.interrupted(channel, &ended) {
+                hint(masters);
+            }
+        }
         _ => {}
     }
 }
@@ -120,7 +141,7 @@ impl Link for MasterLink {
             self.asked.lock().extend(batch.subscribe.iter().cloned());
             let answers = self.ask(on_each("SSUBSCRIBE", &batch.subscribe)).await?;
             let refused = std::mem::take(&mut *self.asked.lock());
-            self.interrupted(&refused, answers)?;
+            self.interrupted(&refused, &answers)?;
         }
         if !batch.publish.is_empty() {
             self.publish(&batch.publish).await?;
@@ -143,20 +164,24 @@ impl MasterLink {
     fn interrupted(
         &self,
         refused: &HashSet<Arc<str>>,
-        answers: Vec<RedisResult<Value>>,
+        answers: &[RedisResult<Value>],
     ) -> Result<(), LinkError> {
         if refused.is_empty() {
             return Ok(());
         }
         hint(&self.masters);
+        // That of one of them, most likely.
+        let error = answers.iter().find_map(|answer| answer.as_ref().err());
+        let error = error.map_or_else(
+            || LinkError::new("it has not confirmed the subscription"),
+            LinkError::new,
+        );
         if refused.contains(self.inbox.probes()) {
             // Nothing could be proven.
-            let error = answers.into_iter().find_map(Result::err);
-            let error = error.map(|error| LinkError::new(&error));
-            return Err(error.unwrap_or_else(|| LinkError::new("it does not take probes")));
+            return Err(error);
         }
         for channel in refused {
-            self.inbox.interrupted(channel);
+            self.inbox.interrupted(channel, &error);
         }
         Ok(())
     }
@@ -168,13 +193,17 @@ impl MasterLink {
             command.arg(payload.as_ref());
         }
         let answers = self.ask(publishing).await?;
-        let is_probed = messages
-            .last()
-            .is_some_and(|(channel, _)| **channel == **self.inbox.probes());
-        let refused = refused(answers, is_probed)?;
+        let refused = refused(&answers);
         if refused > 0 {
-            self.inbox.missed(refused);
+            self.inbox.refused(refused);
             hint(&self.masters);
+        }
+        // Permissions above all. That slots have gone elsewhere is nothing to tell.
+        let mut errors = answers.iter().filter_map(|answer| answer.as_ref().err());
+        if let Some(error) = errors.find(|error| !error.is_cluster_error())
+            && !self.is_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!("a master of the bus refuses payloads: {error}");
         }
         Ok(())
     }
@@ -189,29 +218,77 @@ fn on_each(command: &str, channels: &[Arc<str>]) -> Pipeline {
     commands
 }
 
-/// How many payloads were refused. A probe, which can only be the last of them, must not be.
-fn refused(mut answers: Vec<RedisResult<Value>>, is_probed: bool) -> Result<u64, RedisError> {
-    if is_probed {
-        answers.pop().transpose()?;
-    }
-    Ok(answers.iter().filter(|answer| answer.is_err()).count() as u64)
+/// Whether an answer says that it is one. A replica takes subscriptions and payloads as a master does, and passes payloads
+/// on to its master, which may take a while. Who hears them here and goes over to the master then would hear them again.
+fn is_of_replica(answers: &[RedisResult<Value>]) -> bool {
+    answers.iter().any(|answer| match answer {
+        Ok(Value::Array(role)) => {
+            matches!(role.first(), Some(Value::BulkString(role)) if role == b"slave")
+        }
+        _ => false,
+    })
+}
+
+/// How many payloads were refused. Which they were is not to be known, nor whether a probe was one of them: an answer that
+/// nobody asked for may stand before them, and the last of them come with the next batch, or never. That a probe is
+/// refused need not be known either: where its slot went elsewhere its subscription is ended, and else it does not come
+/// back, and the master is given up as one that does not answer.
+fn refused(answers: &[RedisResult<Value>]) -> u64 {
+    answers.iter().filter(|answer| answer.is_err()).count() as u64
 }
 
 #[cfg(test)]
 mod tests {
-    use redis::ErrorKind;
+    use redis::{ErrorKind, RedisError};
+    use tokio::net::TcpListener;
 
     use super::*;
+    use crate::cluster::outgoing::Outgoing;
+    use crate::cluster::sharded::played::serve;
+    use crate::cluster::shared::Shared;
+
+    /// Connects with a server that has this role.
+    async fn connect_with(role: &str) -> Result<MasterLink, LinkError> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let role = format!("*1\r\n${}\r\n{role}\r\n", role.len());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let answer = |word: &str| match word {
+                "SSUBSCRIBE" => Some(">3\r\n$10\r\nssubscribe\r\n$1\r\np\r\n:1\r\n".to_owned()),
+                "ROLE" => Some(role.clone()),
+                _ => None,
+            };
+            serve(stream, answer).await;
+        });
+        let url = format!("redis-cluster://{address}").parse().unwrap();
+        let redis = Redis::at(&url, "127.0.0.1", address.port());
+        let shared = Shared::new("played".to_owned(), Outgoing::new(1, 1));
+        let inbox = Inbox::new(Arc::new(shared), "p".into());
+        let master = Master::new(redis, 1, Weak::new());
+        master.connect(inbox).await
+    }
+
+    #[tokio::test]
+    async fn what_has_become_a_replica_is_not_connected_with() {
+        assert!(connect_with("master").await.is_ok());
+        let error = connect_with("slave").await.err().unwrap();
+        assert_eq!(error, LinkError::new("it is no master any more"));
+    }
 
     #[test]
-    fn a_refused_probe_is_told_from_a_refused_payload() {
+    fn an_answer_that_nobody_asked_for_is_no_refusal() {
         let taken = || Ok(Value::Int(1));
         let moved = || Err(RedisError::from((ErrorKind::Client, "moved")));
-        assert_eq!(refused(vec![taken(), taken()], false), Ok(0));
-        assert_eq!(refused(vec![moved(), taken()], true), Ok(1));
-        assert_eq!(refused(vec![taken(), moved()], false), Ok(1), "the last");
-        assert_eq!(refused(vec![moved(), moved()], false), Ok(2));
-        assert!(refused(vec![taken(), moved()], true).is_err());
-        assert_eq!(refused(Vec::new(), true), Ok(0));
+        let ended = || {
+            Ok(Value::Push {
+                kind: PushKind::SUnsubscribe,
+                data: Vec::new(),
+            })
+        };
+        assert_eq!(refused(&[]), 0);
+        assert_eq!(refused(&[taken(), moved(), moved()]), 2);
+        // In place of a probe's answer, there is a payload's.
+        assert_eq!(refused(&[ended(), taken(), moved()]), 1);
     }
 }

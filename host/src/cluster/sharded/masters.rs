@@ -126,9 +126,9 @@ impl Masters {
         state.wanted.insert(channel.into(), slot(channel));
     }
 
-    /// How far the channel's subscription is with the master that has it: `None` when there is none. One that is not
-    /// needed any more is not waited for.
-    pub(super) fn subscription(&self, channel: &str) -> Option<Subscription> {
+    /// Subscribes to the channel with the master that has it now, and says how far that is: `None` when there is none. One
+    /// that is not needed any more is left alone, and not waited for.
+    pub(super) fn subscribe(&self, channel: &str) -> Option<Subscription> {
         let state = self.state.lock();
         let Some(slot) = state.wanted.get(channel) else {
             return Some(Subscription::done());
@@ -174,6 +174,15 @@ impl Masters {
         drop(state);
         status.dropped += self.dropped.load(Ordering::Relaxed);
         status
+    }
+
+    /// That of the master which has the channel, if there is one.
+    pub(super) fn status_of(&self, channel: &str) -> Status {
+        let map = self.map.load();
+        match map.owner(slot(channel)) {
+            Some(member) => member.bus.status(),
+            None => Status::unready(map.since),
+        }
     }
 
     // ---- for who looks after the masters

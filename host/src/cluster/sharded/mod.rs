@@ -9,6 +9,8 @@
 
 mod master;
 mod masters;
+#[cfg(test)]
+mod played;
 mod scout;
 mod slots;
 mod topology;
@@ -70,7 +72,7 @@ impl Bus for ShardedBus {
     fn subscribe(&self, channel: &str) -> Subscription {
         let changes = self.masters.changes();
         self.masters.want(channel);
-        let subscription = self.masters.subscription(channel);
+        let subscription = self.masters.subscribe(channel);
         if let Some(done) = subscription.filter(Subscription::is_confirmed) {
             return done;
         }
@@ -93,6 +95,10 @@ impl Bus for ShardedBus {
     fn status(&self) -> Status {
         self.masters.status()
     }
+
+    fn status_of(&self, channel: &str) -> Status {
+        self.masters.status_of(channel)
+    }
 }
 
 /// Waits until a channel is proven to arrive from the master that has it, whoever that is by then.
@@ -103,7 +109,7 @@ async fn confirmed(masters: Weak<Masters>, channel: String, mut changes: watch::
         };
         // What changes after that is noticed.
         changes.borrow_and_update();
-        let subscription = alive.subscription(&channel);
+        let subscription = alive.subscribe(&channel);
         // The masters must not live on by those who wait for them.
         drop(alive);
         let confirming = async {

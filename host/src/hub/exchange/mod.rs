@@ -183,22 +183,29 @@ impl Exchange {
     }
 
     fn look(&self) {
-        let bus = self.bus.status();
-        // While the bus is away, nobody can be heard.
-        if bus.is_ready {
-            let silent = self.peers.lock().forget_silent(bus.since, bus.proven);
+        // While that is away by which all say that they are there, nobody can be heard.
+        let all = self.bus.status_of(&self.all());
+        if all.is_ready {
+            let silent = self.peers.lock().forget_silent(all.since, all.proven);
             for (run, node) in silent {
                 tracing::warn!(node, "host lost: it has not been heard of");
                 self.asks.gone(run);
             }
         }
-        let word = self.presence.lock().next(Instant::now(), &bus);
+        let word = self.presence.lock().next(Instant::now(), &self.line());
         let (from, node) = (self.origin.run, self.origin.node.as_str().into());
         match word {
             Some(Word::Hello) => self.tell(&Message::Hello { from, node }),
             Some(Word::Alive) => self.tell(&Message::Alive { from, node }),
             None => {}
         }
+    }
+
+    /// How that of the bus is doing by which this host greets the others, and is answered.
+    fn line(&self) -> Status {
+        let own = channels::of_host(&self.prefix, self.origin.run);
+        let all = self.bus.status_of(&self.all());
+        presence::both(&all, &self.bus.status_of(&own))
     }
 
     /// Has the others do without this host, and waits until they have been sent that and all that was sent before.
@@ -218,10 +225,10 @@ impl Exchange {
             .unsubscribe(&channels::of_host(&self.prefix, self.origin.run));
     }
 
-    /// Waits until the others are known. False when the bus is away: then nobody is.
+    /// Waits until the others are known. False when that of the bus is away by which they would say so.
     pub(super) async fn has_heard_others(&self) -> bool {
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
-        while self.bus.status().is_ready {
+        while self.line().is_ready {
             if self.knows_others() {
                 return true;
             }
@@ -234,8 +241,8 @@ impl Exchange {
     /// first have to say so.
     #[must_use]
     pub fn knows_others(&self) -> bool {
-        let bus = self.bus.status();
-        self.presence.lock().knows_others(Instant::now(), &bus)
+        let line = self.line();
+        self.presence.lock().knows_others(Instant::now(), &line)
     }
 
     /// The names of all hosts that are there, this one among them, sorted.

@@ -11,6 +11,17 @@ const GREETING_TIME: Duration = Duration::from_millis(100);
 /// However long the way is: by then all of them have said that they are there, whether or not they were asked.
 const GREETING_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// How the way there and back is doing, of how either part of the bus is by which it goes.
+pub(super) fn both(there: &Status, back: &Status) -> Status {
+    Status {
+        is_ready: there.is_ready && back.is_ready,
+        since: there.since.max(back.since),
+        proven: there.proven.min(back.proven),
+        round_trip: there.round_trip.max(back.round_trip),
+        ..there.clone()
+    }
+}
+
 /// A host's presence on the bus.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
@@ -116,6 +127,30 @@ mod tests {
         let later = next + 2 * ANNOUNCE_INTERVAL;
         assert_eq!(presence.next(later, &ready(later)), None);
         assert!(!presence.is_here());
+    }
+
+    #[test]
+    fn it_greets_when_it_can_also_be_answered() {
+        let start = Instant::now();
+        let (there, back) = (ready(start), ready(start + WAY));
+        let away = Status {
+            is_ready: false,
+            ..back.clone()
+        };
+        let slow = Status {
+            round_trip: Some(2 * WAY),
+            ..there.clone()
+        };
+        for (one, other) in [(&there, &away), (&away, &there)] {
+            let line = both(one, other);
+            let mut presence = Presence::default();
+            assert_eq!(presence.next(start, &line), Some(Word::Alive));
+        }
+        let line = both(&slow, &back);
+        assert!(line.is_ready && line.since == start + WAY);
+        assert_eq!(line.round_trip, Some(2 * WAY));
+        let mut presence = Presence::default();
+        assert_eq!(presence.next(start + WAY, &line), Some(Word::Hello));
     }
 
     #[test]
