@@ -283,7 +283,7 @@ impl Exchange {
     ) -> (Vec<T>, Coverage) {
         let peers = self.peers.lock().live();
         let count = |hosts: usize| u32::try_from(hosts).unwrap_or(u32::MAX);
-        if !self.bus.status().is_ready || (peers.is_empty() && !self.knows_others()) {
+        if !self.line().is_ready || (peers.is_empty() && !self.knows_others()) {
             // They cannot be asked, or are not known yet: what there is here is not all.
             let expected = count(peers.len().max(1) + 1);
             let answered = 1;
