@@ -119,10 +119,7 @@ pub fn open(config: &Config) -> Arc<dyn Bus> {
     let prefix = config.cluster_prefix.as_str();
     match url.broker() {
         Broker::Redis => Arc::new(BrokerBus::new(Redis::new(url), name, prefix, outgoing)),
-        Broker::RedisCluster => {
-            let outgoing_max = (limits.bus_messages_max, limits.bus_bytes_max);
-            Arc::new(ShardedBus::new(url, prefix, outgoing_max))
-        }
+        Broker::RedisCluster => Arc::new(ShardedBus::new(url, prefix, outgoing)),
         Broker::Nats => Arc::new(BrokerBus::new(
             Nats::new(url, prefix, limits.bus_bytes_max),
             name,

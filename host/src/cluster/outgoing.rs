@@ -14,7 +14,7 @@ const VITAL_MAX: usize = 256;
 pub(super) type Message = (String, Bytes);
 
 /// A queue that is bounded in messages and in bytes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Outgoing {
     messages: VecDeque<Message>,
     bytes: usize,

@@ -1,7 +1,5 @@
 //! The hub against a model of it that is too simple to be wrong, and what the model does not show.
 
-mod replaced;
-
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::sync::Arc;
@@ -14,6 +12,7 @@ use super::*;
 use crate::cluster::{Bus, LocalBus};
 
 mod away;
+mod replaced;
 
 fn request() -> Request {
     Request {

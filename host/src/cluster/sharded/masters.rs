@@ -32,8 +32,8 @@ const LAST: usize = 64;
 pub(super) struct Masters {
     pub(super) url: BrokerUrl,
     prefix: String,
-    /// Messages and bytes that may wait for each master.
-    outgoing_max: (usize, usize),
+    /// What each master begins with: nothing, and so much that may wait for it.
+    outgoing: Outgoing,
     receiver: OnceLock<Arc<dyn Receive>>,
     /// Written with `state` locked.
     map: ArcSwap<Map>,
@@ -80,12 +80,12 @@ impl Map {
 }
 
 impl Masters {
-    pub(super) fn new(url: BrokerUrl, prefix: &str, outgoing_max: (usize, usize)) -> Self {
+    pub(super) fn new(url: BrokerUrl, prefix: &str, outgoing: Outgoing) -> Self {
         let since = Instant::now();
         Self {
             url,
             prefix: prefix.to_owned(),
-            outgoing_max,
+            outgoing,
             receiver: OnceLock::new(),
             map: ArcSwap::from_pointee(Map {
                 topology: Topology::default(),
@@ -262,8 +262,7 @@ impl Masters {
     fn member(self: &Arc<Self>, number: u64, address: &Address) -> Member {
         let redis = Redis::at(&self.url, &address.host, address.port);
         let master = Master::new(redis, number, Arc::downgrade(self));
-        let (messages_max, bytes_max) = self.outgoing_max;
-        let outgoing = Outgoing::new(messages_max, bytes_max);
+        let outgoing = self.outgoing.clone();
         Member {
             number,
             bus: BrokerBus::new(master, address.to_string(), &self.prefix, outgoing),

@@ -26,7 +26,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Bus, Payload, Receive, Status, Subscription};
+use super::{Bus, Outgoing, Payload, Receive, Status, Subscription};
 use crate::config::BrokerUrl;
 use masters::Masters;
 
@@ -40,10 +40,10 @@ pub(super) struct ShardedBus {
 }
 
 impl ShardedBus {
-    /// A bus that begins to look for its cluster when it is attached, which has to be within a tokio runtime. So many
-    /// messages and bytes may wait for each master.
-    pub(super) fn new(url: &BrokerUrl, prefix: &str, outgoing_max: (usize, usize)) -> Self {
-        let masters = Arc::new(Masters::new(url.clone(), prefix, outgoing_max));
+    /// A bus that begins to look for its cluster when it is attached, which has to be within a tokio runtime. What
+    /// waits for each master begins as `outgoing`, which is empty.
+    pub(super) fn new(url: &BrokerUrl, prefix: &str, outgoing: Outgoing) -> Self {
+        let masters = Arc::new(Masters::new(url.clone(), prefix, outgoing));
         let task = scout::run(Arc::clone(&masters));
         let stopping = CancellationToken::new();
         Self {

@@ -299,6 +299,7 @@ mod tests {
     use tokio_util::task::AbortOnDropHandle;
 
     use super::*;
+    use crate::cluster::Outgoing;
     use crate::cluster::sharded::played::serve;
 
     #[tokio::test]
@@ -306,7 +307,7 @@ mod tests {
         const TIMES: usize = 8;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis-cluster://{}", listener.local_addr().unwrap());
-        let masters = Masters::new(url.parse().unwrap(), "", (1, 1));
+        let masters = Masters::new(url.parse().unwrap(), "", Outgoing::new(1, 1));
         let scouting = tokio::spawn(run(Arc::new(masters)));
         let _scouting = AbortOnDropHandle::new(scouting);
         let asked = Arc::new(AtomicUsize::new(0));
