@@ -15,9 +15,9 @@ use crate::client::Client;
 use crate::http::get;
 
 const READINESS_INTERVAL: Duration = Duration::from_millis(5);
-/// By each of so many, in turn: one that is not answered by all keeps its connection waiting.
-const QUERY_INTERVAL: Duration = Duration::from_millis(400);
-const ASKING: u32 = 20;
+/// By each of so many, in turn: one that is not answered by all keeps its connection waiting, for a second.
+const QUERY_INTERVAL: Duration = Duration::from_millis(1_100);
+const ASKING: u32 = 55;
 
 pub(super) fn start(
     addr: SocketAddr,
