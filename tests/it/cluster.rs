@@ -10,28 +10,7 @@ use wardroom::config::StateStore;
 use wardroom_tests::http::ask;
 use wardroom_tests::{Broker, Client, TestServer, WAIT};
 
-/// Each of these on each broker.
-macro_rules! on_both {
-    ($($test:ident),+ $(,)?) => {
-        mod redis {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("redis-server");
-                super::$test(super::Broker::redis().await.unwrap()).await;
-            })+
-        }
-
-        mod nats {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("nats-server");
-                super::$test(super::Broker::nats().await.unwrap()).await;
-            })+
-        }
-    };
-}
-
-on_both! {
+wardroom_tests::on_each_broker! {
     members_of_both_hosts_get_a_broadcast_once,
     nothing_that_is_published_after_a_join_is_missed,
     any_room_may_be_shared,

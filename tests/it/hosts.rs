@@ -9,28 +9,7 @@ use tempfile::TempDir;
 use wardroom_tests::binary::{Invocation, Program};
 use wardroom_tests::{Broker, Client, WAIT, http, needed};
 
-/// Each of these on each broker.
-macro_rules! on_both {
-    ($($test:ident),+ $(,)?) => {
-        mod redis {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("redis-server");
-                super::$test(super::Broker::redis().await.unwrap()).await;
-            })+
-        }
-
-        mod nats {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("nats-server");
-                super::$test(super::Broker::nats().await.unwrap()).await;
-            })+
-        }
-    };
-}
-
-on_both! {
+wardroom_tests::on_each_broker! {
     a_host_may_stop_and_go_on,
     a_host_may_end_and_another_one_come,
     a_host_may_be_killed,

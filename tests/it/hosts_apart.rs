@@ -8,28 +8,7 @@ use wardroom::Config;
 use wardroom_tests::broker::Line;
 use wardroom_tests::{Broker, Client, Plugin, TestServer};
 
-/// Each of these on each broker.
-macro_rules! on_both {
-    ($($test:ident),+ $(,)?) => {
-        mod redis {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("redis-server");
-                super::$test(super::Broker::redis().await.unwrap()).await;
-            })+
-        }
-
-        mod nats {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("nats-server");
-                super::$test(super::Broker::nats().await.unwrap()).await;
-            })+
-        }
-    };
-}
-
-on_both! {
+wardroom_tests::on_each_broker! {
     two_hosts_of_one_name_are_two,
     a_broker_may_be_slow,
     who_is_answered_is_in_the_rooms_of_its_connect_handlers,

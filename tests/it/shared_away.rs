@@ -1,12 +1,12 @@
 //! The broker that keeps state is killed, stopped, started empty and fed with garbage: who asks is answered in time, and
 //! all goes on when it is back.
 
-use crate::shared_state::{Three, on_each};
+use crate::shared_state::Three;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use wardroom_tests::Broker;
 
-on_each! {
+wardroom_tests::on_each_broker! {
     a_broker_may_be_killed_and_come_back_empty,
     a_broker_may_be_stopped_and_go_on,
 }

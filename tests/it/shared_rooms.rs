@@ -1,11 +1,11 @@
 //! What rooms keep with several hosts: until the last member of all of them has left.
 
-use crate::shared_state::{Three, on_each};
+use crate::shared_state::Three;
 use serde_json::{Value, json};
 use std::time::Duration;
 use wardroom_tests::Broker;
 
-on_each! {
+wardroom_tests::on_each_broker! {
     a_rooms_state_goes_with_the_last_member_of_all_hosts,
     a_host_that_stops_ends_its_rooms,
     what_a_member_writes_is_not_taken_for_what_was_left,

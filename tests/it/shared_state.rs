@@ -9,29 +9,7 @@ use wardroom::{Config, Limit};
 use wardroom_tests::binary::{Invocation, Program};
 use wardroom_tests::{Broker, Client, TestServer};
 
-/// Each of these on each broker that keeps state.
-macro_rules! on_each {
-    ($($test:ident),+ $(,)?) => {
-        mod redis {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("redis-server");
-                super::$test(super::Broker::redis().await.unwrap()).await;
-            })+
-        }
-
-        mod nats {
-            $(#[tokio::test]
-            async fn $test() {
-                wardroom_tests::needed!("nats-server");
-                super::$test(super::Broker::nats().await.unwrap()).await;
-            })+
-        }
-    };
-}
-pub(crate) use on_each;
-
-on_each! {
+wardroom_tests::on_each_broker! {
     six_hundred_increments_of_three_hosts_are_all_counted,
     of_those_who_compare_and_set_one_wins,
     a_quota_is_exact_whoever_writes,

@@ -18,6 +18,7 @@
 pub mod binary;
 pub mod broker;
 pub mod client;
+pub mod each_broker;
 pub mod guests;
 pub mod http;
 pub mod log;
