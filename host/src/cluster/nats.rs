@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::{Client, Event};
 use futures_util::stream::AbortHandle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::link::{Batch, Inbox, Link, LinkError, Transport};
 use super::nats_server::NatsServer;
 use crate::config::BrokerUrl;
-use order::{Numbers, Taker, Takers, taker};
+use order::{Numbers, Takers, Wanted};
 
 /// Messages of one channel that the library keeps until they are taken here. It has no limit in bytes: they may be so
 /// many times what the broker takes, 4 GiB at its 1 MiB, for each channel. But they are taken after each turn of `order`
@@ -39,7 +39,7 @@ pub(super) struct NatsLink {
     numbers: Numbers,
     /// By channel: ends who takes what arrives there.
     takers: HashMap<Arc<str>, AbortHandle>,
-    more: mpsc::Sender<Taker>,
+    more: mpsc::Sender<Wanted>,
     /// All of them, which end with this.
     _taking: AbortOnDropHandle<()>,
 }
@@ -76,8 +76,8 @@ impl Transport for Nats {
         let take = move |event: &Event| take(&told, &is_connected, event);
         let connecting = self.server.connect(WAITING_MAX, take);
         let client = connecting.await.map_err(|error| LinkError::new(&error))?;
-        let (more, takers) = mpsc::channel(1);
-        let taking = Takers::default().run(takers, inbox, self.waiting_bytes_max);
+        let (more, wanted) = mpsc::channel(1);
+        let taking = Takers::new(client.clone()).run(wanted, inbox, self.waiting_bytes_max);
         Ok(NatsLink {
             client,
             prefix: self.prefix.clone(),
@@ -93,6 +93,21 @@ impl NatsLink {
     fn subject(&self, channel: &str) -> String {
         subject(&self.prefix, channel)
     }
+
+    async fn subscribe(&mut self, channels: Vec<Arc<str>>) -> Result<(), LinkError> {
+        let with_subject = |channel: Arc<str>| {
+            let subject = self.subject(&channel);
+            (channel, subject)
+        };
+        let (done, takers) = oneshot::channel();
+        let channels = channels.into_iter().map(with_subject).collect();
+        // Whatever has become of it, `takers` says so.
+        let _ = self.more.send(Wanted { channels, done }).await;
+        let takers = takers.await;
+        let takers = takers.map_err(|_| LinkError::new("nobody takes what arrives"))?;
+        self.takers.extend(takers?);
+        Ok(())
+    }
 }
 
 impl Link for NatsLink {
@@ -103,13 +118,8 @@ impl Link for NatsLink {
                 taker.abort();
             }
         }
-        for channel in batch.subscribe {
-            let subscribing = self.client.subscribe(self.subject(&channel));
-            let subscriber = subscribing.await.map_err(|error| LinkError::new(&error))?;
-            let (taker, end) = taker(Arc::clone(&channel), subscriber);
-            self.takers.insert(channel, end);
-            let taken = self.more.send(taker).await;
-            taken.map_err(|_| LinkError::new("nobody takes what arrives"))?;
+        if !batch.subscribe.is_empty() {
+            self.subscribe(batch.subscribe).await?;
         }
         for (channel, payload) in batch.publish {
             let (subject, number) = (self.subject(&channel), self.numbers.next());

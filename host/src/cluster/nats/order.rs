@@ -8,14 +8,14 @@ use std::future::{poll_fn, ready};
 use std::sync::Arc;
 use std::task::Poll;
 
-use async_nats::{Message, Subject, Subscriber};
+use async_nats::{Client, Message, Subject};
 use futures_util::StreamExt;
 use futures_util::stream::{AbortHandle, Abortable, BoxStream, SelectAll, abortable};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::waiting::Waiting;
-use crate::cluster::link::Inbox;
+use crate::cluster::link::{Inbox, LinkError};
 
 /// So many are passed on before it is looked what else is there, so that it does not wait with the library, which knows
 /// no limit in bytes. It is what the runtime lets a task do before others have their turn.
@@ -58,38 +58,57 @@ pub(super) fn place(reply: Option<&Subject>) -> (Uuid, u64) {
 type Taken = (Arc<str>, Message);
 
 /// The subjects that are taken, with the channel of each.
-#[derive(Default)]
 pub(super) struct Takers {
+    client: Client,
     all: SelectAll<Abortable<BoxStream<'static, Taken>>>,
 }
 
-/// A further one of them.
-pub(super) type Taker = Abortable<BoxStream<'static, Taken>>;
-
-/// What takes a channel's messages, until the handle ends it. The subscription ends with it.
-pub(super) fn taker(channel: Arc<str>, subscriber: Subscriber) -> (Taker, AbortHandle) {
-    abortable(
-        subscriber
-            .map(move |message| (Arc::clone(&channel), message))
-            .boxed(),
-    )
+/// What else is to be taken.
+pub(super) struct Wanted {
+    /// With their subjects.
+    pub(super) channels: Vec<(Arc<str>, String)>,
+    /// Is told when they are subscribed: who is to take them no more has these end it, and the subscription with it.
+    pub(super) done: oneshot::Sender<Result<Ends, LinkError>>,
 }
 
+type Ends = Vec<(Arc<str>, AbortHandle)>;
+
 impl Takers {
-    /// Takes what arrives, and those who are to take more, until there will be none.
+    /// There are none yet.
+    pub(super) fn new(client: Client) -> Self {
+        let all = SelectAll::new();
+        Self { client, all }
+    }
+
+    /// Subscribes, without taking anything meanwhile: what arrives on the new subjects may come before what arrives on
+    /// the others.
+    async fn add(&mut self, channels: Vec<(Arc<str>, String)>) -> Result<Ends, LinkError> {
+        let mut ends = Vec::with_capacity(channels.len());
+        for (channel, subject) in channels {
+            let subscribed = self.client.subscribe(subject).await;
+            let arriving = subscribed.map_err(|error| LinkError::new(&error))?;
+            let of = Arc::clone(&channel);
+            let arriving = arriving.map(move |message| (Arc::clone(&of), message));
+            let (taker, end) = abortable(arriving.boxed());
+            self.all.push(taker);
+            ends.push((channel, end));
+        }
+        Ok(ends)
+    }
+
+    /// Takes what arrives, and subscribes to what is wanted, until nothing will be.
     pub(super) async fn run(
         mut self,
-        mut more: mpsc::Receiver<Taker>,
+        mut more: mpsc::Receiver<Wanted>,
         inbox: Inbox,
         waiting_bytes_max: usize,
     ) {
         let mut waiting = Waiting::new(Arc::clone(inbox.probes()), waiting_bytes_max);
         loop {
             tokio::select! {
-                // What is there to be taken is asked behind who takes it.
-                biased;
-                taker = more.recv() => match taker {
-                    Some(taker) => self.all.push(taker),
+                wanted = more.recv() => match wanted {
+                    // Who wants it may have given up.
+                    Some(Wanted { channels, done }) => drop(done.send(self.add(channels).await)),
                     None => return,
                 },
                 Some(first) = self.all.next(), if !self.all.is_empty() => {

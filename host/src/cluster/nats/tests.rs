@@ -186,3 +186,70 @@ async fn others_have_their_turn_while_a_burst_is_passed_on() {
     let received = shared.status().received;
     assert!(received < count as u64 / 4, "{received}");
 }
+
+/// Keeps what comes, in its order.
+#[derive(Default)]
+struct Received(parking_lot::Mutex<Vec<u64>>);
+
+impl Receive for Received {
+    fn receive(&self, _: &str, payload: &[u8]) {
+        let number = std::str::from_utf8(payload).unwrap();
+        self.0.lock().push(number.parse().unwrap());
+    }
+}
+
+/// Each time that a channel is subscribed, one host says something there, and then something on a channel that was
+/// subscribed before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn order_is_kept_while_channels_are_subscribed() {
+    const CHANNELS: usize = 500;
+    const ROUNDS: usize = 20;
+    let server = Played::new(usize::MAX).await;
+    let (inbox, shared) = inbox();
+    let received = Arc::new(Received::default());
+    shared.attach(Arc::clone(&received) as Arc<dyn Receive>);
+    let (mut link, mut stream) = server.connected(&inbox).await;
+    let before = subscribed(&mut link, &mut stream).await;
+    let saying = tokio::spawn(async move {
+        let mut numbers = Numbers::new();
+        for number in 0..ROUNDS * CHANNELS {
+            let line = heard(&mut stream, "SUB ").await;
+            let mut words = line.split_whitespace().skip(1);
+            let (channel, subscription) = (words.next().unwrap(), words.next().unwrap());
+            let mut both = String::new();
+            for (channel, subscription, number) in [
+                (channel, subscription, 2 * number),
+                ("a", before.as_str(), 2 * number + 1),
+            ] {
+                let (reply, number) = (numbers.next(), number.to_string());
+                let bytes = number.len();
+                write!(
+                    both,
+                    "MSG {channel} {subscription} {reply} {bytes}\r\n{number}\r\n"
+                )
+                .unwrap();
+            }
+            say(&mut stream, &both).await;
+        }
+        stream
+    });
+    for round in 0..ROUNDS {
+        let channel = |number| format!("{round}-{number}").into();
+        let subscribe = (0..CHANNELS).map(channel).collect();
+        let batch = Batch {
+            subscribe,
+            ..Batch::default()
+        };
+        link.send(batch).await.unwrap();
+        // All of it, or there would be too much.
+        let arriving = async {
+            while received.0.lock().len() < (round + 1) * 2 * CHANNELS {
+                tokio::task::yield_now().await;
+            }
+        };
+        let arrived = timeout(WAIT, arriving).await;
+        assert!(arrived.is_ok(), "{:?}", shared.status());
+    }
+    let _stream = saying.await.unwrap();
+    assert!(received.0.lock().is_sorted());
+}
