@@ -276,6 +276,8 @@ impl Shared {
     pub(super) fn end(&self) -> Option<Duration> {
         self.is_linked.store(false, Ordering::Relaxed);
         let mut state = self.state.lock();
+        // A probe whose answer is just being read proves nothing any more.
+        state.restoring = None;
         state.channels.lose();
         state.flushes.clear();
         let lost = state.outgoing.clear() as u64 + std::mem::take(&mut state.sending);

@@ -123,15 +123,19 @@ impl Hub {
         after: Option<&str>,
         limit: u32,
     ) -> (Page<(RoomName, usize)>, Coverage) {
-        // From the first on, so that rooms of several hosts are counted once.
-        let (all, is_whole, coverage) = self.all_rooms_from(prefix, None, None).await;
-        let (mut rooms, coverage) = match after {
-            // There are too many to say all of them at once.
-            Some(after) if !is_whole => {
-                let rest = self.all_rooms_from(prefix, Some(after), Some(limit));
-                let (rest, _, of_rest) = rest.await;
-                (rest.entries, coverage.worse(of_rest))
+        // From the first on, so that rooms of several hosts are counted once; and those behind, as there may be too many
+        // to say all of them at once. Both at the same time: who does not answer is waited for once.
+        let all = self.all_rooms_from(prefix, None, None);
+        let ((all, is_whole, coverage), rest) = match after {
+            None => (all.await, None),
+            Some(_) => {
+                let (all, rest) =
+                    tokio::join!(all, self.all_rooms_from(prefix, after, Some(limit)));
+                (all, Some(rest))
             }
+        };
+        let (mut rooms, coverage) = match rest {
+            Some((rest, _, of_rest)) if !is_whole => (rest.entries, coverage.worse(of_rest)),
             _ => (all.entries, coverage),
         };
         rooms.retain(|(name, _)| after.is_none_or(|after| name.as_str() > after));

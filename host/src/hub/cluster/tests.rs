@@ -2,6 +2,7 @@
 
 mod forged;
 mod narrow;
+mod renewed;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

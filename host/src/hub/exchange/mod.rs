@@ -292,6 +292,8 @@ impl Exchange {
         if peers.is_empty() {
             return (Vec::new(), Coverage::HERE);
         }
+        // There may be one more, whose answer counts for nothing as nobody expects it.
+        let unknown = usize::from(!self.knows_others());
         let asking = self.asks.begin(&peers, Box::new(is_enough.clone()));
         self.tell(&Message::Ask {
             from: self.origin.run,
@@ -309,7 +311,7 @@ impl Exchange {
         let expected = if was_enough {
             answered
         } else {
-            count(peers.len() + 1)
+            count(peers.len() + 1 + unknown)
         };
         (answers, Coverage { expected, answered })
     }

@@ -82,3 +82,24 @@ async fn what_a_host_has_is_paged_as_the_bus_carries_it() {
     let seen = seen.iter().map(RoomName::as_str);
     assert!(seen.eq((0..MEMBERS).map(name)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_answer_is_waited_for_once() {
+    let hosts = hosts_on(&["a", "b"], |bus| Arc::new(Narrow(bus))).await;
+    let [a, b] = hosts.hubs.as_slice() else {
+        panic!("there are two")
+    };
+    let member = open(b);
+    for number in 0..40 {
+        join(b, &member, &name(number)).await;
+    }
+    let silent = Silent::on(&hosts.bus);
+    let alive = json!({ "alive": { "from": "9e107d9d-372b-4b68-98ab-000000000000", "node": "c" } });
+    silent.say(&alive.to_string());
+    let start = Instant::now();
+    let (page, coverage) = a.rooms_everywhere("/", Some(&name(37)), 10).await;
+    assert_eq!(start.elapsed(), std::time::Duration::from_secs(1));
+    assert_eq!((page.total, page.entries.len()), (40, 2));
+    let (expected, answered) = (3, 2);
+    assert_eq!(coverage, Coverage { expected, answered });
+}
