@@ -10,7 +10,7 @@ use super::Time;
 use super::map::Lasting;
 
 /// How long the values of a room without members stay, when it did not have any when they were set: as long as a
-/// connection may take to open whose connect handlers set them. Also how long they stay after a host was killed.
+/// connection may take to open whose connect handlers set them. With several hosts, they stay for twice that at the most.
 pub(super) const EMPTY_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
@@ -70,24 +70,47 @@ impl Rooms {
     }
 }
 
-/// Rooms that have values and no members, and since when that is known.
+/// Rooms that have values and no members here, and since when that is known.
 #[derive(Debug, Default)]
-pub(super) struct Vacant(BTreeMap<String, Time>);
+pub(super) struct Vacant(BTreeMap<String, Since>);
+
+#[derive(Clone, Copy, Debug)]
+struct Since {
+    time: Time,
+    /// The last version at that time, if it is since then that no other host has members either.
+    nowhere: Option<u64>,
+}
 
 impl Vacant {
     /// These are all of them now. Returns those that have been for long enough, the longest first: who takes only some of
     /// them must come to all.
     pub(super) fn due(&mut self, now: Time, empty: impl Iterator<Item = String>) -> Vec<String> {
+        let new = Since {
+            time: now,
+            nowhere: None,
+        };
         let empty = empty.map(|room| {
-            let since = self.0.get(&room).copied().unwrap_or(now);
+            let since = self.0.get(&room).copied().unwrap_or(new);
             (room, since)
         });
         self.0 = empty.collect();
         let due = self.0.iter();
-        let due = due.filter(|(_, since)| since.after(EMPTY_MAX) <= now);
+        let due = due.filter(|(_, since)| since.time.after(EMPTY_MAX) <= now);
         let mut due: Vec<_> = due.collect();
-        due.sort_by_key(|(_, since)| **since);
+        due.sort_by_key(|(_, since)| since.time);
         due.into_iter().map(|(room, _)| room.clone()).collect()
+    }
+
+    /// No host has members in this one, which is due; `newest` is the last version by now. Returns up to which version its
+    /// values have waited for some, when that has been so since it was due before; if not, they begin to wait.
+    pub(super) fn nowhere(&mut self, room: &str, now: Time, newest: u64) -> Option<u64> {
+        let since = self.0.get_mut(room)?;
+        if since.nowhere.is_none() {
+            let nowhere = Some(newest);
+            *since = Since { time: now, nowhere };
+            return None;
+        }
+        self.0.remove(room)?.nowhere
     }
 
     /// These are taken to have members: they begin anew.
@@ -152,5 +175,26 @@ mod tests {
             due(&mut vacant, at(3 + 2 * minute), &all),
             ["c", "a", "b", "z"]
         );
+    }
+
+    #[test]
+    fn where_others_may_have_members_it_waits_from_when_they_have_none() {
+        let mut vacant = Vacant::default();
+        let minute = u64::try_from(EMPTY_MAX.as_millis()).unwrap();
+        assert!(due(&mut vacant, at(0), &["r"]).is_empty());
+        assert_eq!(due(&mut vacant, at(minute + 3), &["r"]), ["r"]);
+        assert_eq!(vacant.nowhere("r", at(minute + 3), 7), None);
+        assert!(due(&mut vacant, at(2 * minute + 2), &["r"]).is_empty());
+        assert_eq!(due(&mut vacant, at(2 * minute + 3), &["r"]), ["r"]);
+        assert_eq!(vacant.nowhere("r", at(2 * minute + 3), 9), Some(7));
+        // From the beginning.
+        assert!(due(&mut vacant, at(3 * minute), &["r"]).is_empty());
+        assert_eq!(due(&mut vacant, at(4 * minute), &["r"]), ["r"]);
+        assert_eq!(vacant.nowhere("r", at(4 * minute), 10), None);
+        // Somebody was in it here.
+        assert!(due(&mut vacant, at(4 * minute + 1), &[]).is_empty());
+        assert!(due(&mut vacant, at(4 * minute + 2), &["r"]).is_empty());
+        assert_eq!(due(&mut vacant, at(6 * minute), &["r"]), ["r"]);
+        assert_eq!(vacant.nowhere("r", at(6 * minute), 11), None);
     }
 }

@@ -1,12 +1,9 @@
-//! Which rooms have ended on this host, and when those of other hosts are to be looked for. Whoever takes the work from
-//! here asks the other hosts, and takes away the values.
+//! Which rooms have ended on this host. Whoever takes them from here asks the other hosts, and takes away the values.
 
 use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-
-use crate::state::Time;
 
 /// How many rooms wait. What ends on top is found by the sweep: only its values stay for longer.
 const WAITING_MAX: usize = 10_000;
@@ -16,7 +13,7 @@ pub(super) const BATCH_MAX: usize = 100;
 #[derive(Debug)]
 pub(super) struct Endings {
     marks: Mutex<Marks>,
-    /// There is something to do.
+    /// There are some.
     filled: Notify,
     /// Counts what was done.
     done: watch::Sender<u64>,
@@ -26,14 +23,6 @@ pub(super) struct Endings {
 struct Marks {
     waiting: BTreeSet<String>,
     at_work: BTreeSet<String>,
-    sweep: Option<Time>,
-}
-
-/// What there is to do.
-#[derive(Debug)]
-pub(super) enum Work<'a> {
-    End(Batch<'a>),
-    Sweep(Time),
 }
 
 /// Rooms that have ended here. Dropped when their values are gone, or when that has failed.
@@ -60,12 +49,6 @@ impl Endings {
             marks.waiting.insert(room.to_owned());
             self.filled.notify_one();
         }
-    }
-
-    /// It is time to look for rooms that nobody has ended.
-    pub(super) fn sweep(&self, now: Time) {
-        self.marks.lock().sweep = Some(now);
-        self.filled.notify_one();
     }
 
     /// Waits until the end of a room, if it has ended, can be read.
@@ -95,17 +78,17 @@ impl Endings {
         marks.waiting.contains(room) || marks.at_work.contains(room)
     }
 
-    /// Waits for something to do. One at a time takes it.
-    pub(super) async fn next(&self) -> Work<'_> {
+    /// Waits until rooms have ended. One at a time takes them.
+    pub(super) async fn next(&self) -> Batch<'_> {
         loop {
-            if let Some(work) = self.take() {
-                return work;
+            if let Some(batch) = self.take() {
+                return batch;
             }
             self.filled.notified().await;
         }
     }
 
-    fn take(&self) -> Option<Work<'_>> {
+    fn take(&self) -> Option<Batch<'_>> {
         let mut marks = self.marks.lock();
         let mut rooms = Vec::new();
         while rooms.len() < BATCH_MAX {
@@ -116,12 +99,10 @@ impl Endings {
             rooms.push(room);
         }
         if rooms.is_empty() {
-            return marks.sweep.take().map(Work::Sweep);
+            return None;
         }
-        Some(Work::End(Batch {
-            endings: self,
-            rooms,
-        }))
+        let endings = self;
+        Some(Batch { endings, rooms })
     }
 }
 
@@ -150,9 +131,7 @@ mod tests {
         let mut waiting = Box::pin(endings.settled("/r"));
         assert!(waiting.as_mut().now_or_never().is_none());
         endings.settled("/other").await;
-        let Work::End(batch) = endings.next().await else {
-            panic!()
-        };
+        let batch = endings.next().await;
         assert_eq!(batch.rooms, ["/r"]);
         assert!(waiting.as_mut().now_or_never().is_none());
         // It ends a second time meanwhile.
@@ -167,25 +146,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ends_come_before_the_sweep_and_not_all_at_once() {
+    async fn they_do_not_come_all_at_once() {
         let endings = Endings::new();
-        let now = Time::from_millis(7);
-        endings.sweep(Time::from_millis(6));
-        endings.sweep(now);
         for number in 0..=WAITING_MAX {
             endings.end(&number.to_string());
         }
         let mut rooms = 0;
-        let swept = loop {
-            match endings.next().await {
-                Work::End(batch) => {
-                    assert!(batch.rooms.len() <= BATCH_MAX);
-                    rooms += batch.rooms.len();
-                }
-                Work::Sweep(now) => break now,
-            }
-        };
-        assert_eq!((rooms, swept), (WAITING_MAX, now));
-        assert!(endings.next().now_or_never().is_none());
+        while let Some(batch) = endings.next().now_or_never() {
+            assert!(batch.rooms.len() <= BATCH_MAX);
+            rooms += batch.rooms.len();
+        }
+        assert_eq!(rooms, WAITING_MAX);
     }
 }

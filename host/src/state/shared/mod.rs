@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 pub(super) use keeper::{Answer, Found, Keeper, Lasting, Mark, Next, Replaced, Spot, Wanted};
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     keeper: Arc<dyn Keeper>,
     turns: Turns<Spot>,
     endings: Endings,
+    /// When it was time for the last.
+    sweeps: watch::Sender<Time>,
     /// Rooms with values, but without members here.
     vacant: Mutex<Vacant>,
 }
@@ -48,6 +51,7 @@ impl Shared {
             keeper,
             turns: Turns::new(),
             endings: Endings::new(),
+            sweeps: watch::Sender::new(Time::from_millis(0)),
             vacant: Mutex::default(),
         }
     }
@@ -141,9 +145,9 @@ impl Shared {
         let _ = timeout(WAIT_MAX, self.endings.all_settled()).await;
     }
 
-    /// It is time to look for rooms that nobody has ended. Returns at once.
+    /// It is time to take away what is over, and to look for rooms that nobody has ended. Returns at once.
     pub(super) fn sweep(&self, now: Time) {
-        self.endings.sweep(now);
+        self.sweeps.send_replace(now);
     }
 
     /// Waits until the end of a room here can be read.

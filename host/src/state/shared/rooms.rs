@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 
-use super::endings::{BATCH_MAX, Work};
+use super::endings::BATCH_MAX;
 use super::{Lasting, Shared, in_time};
 use crate::state::{StateError, Time};
 
@@ -25,23 +25,46 @@ pub trait Members: Send + Sync {
 }
 
 impl Shared {
-    /// Takes away what rooms leave that have ended, for ever.
+    /// Takes away what rooms leave that have ended, and what nobody has taken away, for ever. Who asks for a room that has
+    /// ended waits for the one, and must not for the other.
     pub(in crate::state) async fn end_rooms(&self, members: &impl Members) {
+        tokio::join!(self.end_ended(members), self.sweep_when_due(members));
+    }
+
+    async fn end_ended(&self, members: &impl Members) {
         let mut is_failing = false;
         loop {
-            let ended = match self.endings.next().await {
-                Work::End(batch) => self.end(&batch.rooms, members).await,
-                Work::Sweep(now) => self.find_abandoned(now, members).await,
-            };
-            match ended {
-                Err(error) if !is_failing => {
-                    is_failing = true;
-                    let tenant = self.tenant.as_str();
-                    tracing::warn!(tenant, %error, "rooms that have ended keep their state");
-                }
-                Err(_) => {}
-                Ok(()) => is_failing = false,
+            let batch = self.endings.next().await;
+            let ended = self.end(&batch.rooms, members).await;
+            self.tell(
+                &mut is_failing,
+                ended,
+                "rooms that have ended keep their state",
+            );
+        }
+    }
+
+    async fn sweep_when_due(&self, members: &impl Members) {
+        let mut is_failing = false;
+        let mut sweeps = self.sweeps.subscribe();
+        // The sender is this one's own.
+        while sweeps.changed().await.is_ok() {
+            let now = *sweeps.borrow_and_update();
+            let swept = self.find_abandoned(now, members).await;
+            self.tell(&mut is_failing, swept, "what is over stays at the broker");
+        }
+    }
+
+    /// Says what has failed, if it did not fail before.
+    fn tell(&self, is_failing: &mut bool, done: Result<(), StateError>, what: &str) {
+        match done {
+            Err(error) if !*is_failing => {
+                *is_failing = true;
+                let tenant = self.tenant.as_str();
+                tracing::warn!(tenant, %error, "{what}");
             }
+            Err(_) => {}
+            Ok(()) => *is_failing = false,
         }
     }
 
@@ -49,23 +72,11 @@ impl Shared {
     /// ended, and until this is done, nobody here has written to them. The sweep will find those that could not be asked
     /// for.
     async fn end(&self, rooms: &[String], members: &impl Members) -> Result<(), StateError> {
-        let lasting = in_time(self.keeper.lasting(&self.tenant, rooms)).await?;
-        self.purge(lasting, members).await.map(drop)
-    }
-
-    /// Returns whether it is known of all the rooms who has members.
-    async fn purge(&self, lasting: Lasting, members: &impl Members) -> Result<bool, StateError> {
-        let Lasting { rooms, newest } = lasting;
-        if rooms.is_empty() {
-            return Ok(true);
+        let Lasting { rooms, newest } = in_time(self.keeper.lasting(&self.tenant, rooms)).await?;
+        for room in nowhere(rooms, members).await.unwrap_or_default() {
+            in_time(self.keeper.purge(&self.tenant, &room, newest)).await?;
         }
-        let Some(elsewhere) = members.elsewhere(rooms.clone()).await else {
-            return Ok(false);
-        };
-        for room in rooms.iter().filter(|room| !elsewhere.contains(*room)) {
-            in_time(self.keeper.purge(&self.tenant, room, newest)).await?;
-        }
-        Ok(true)
+        Ok(())
     }
 
     /// Takes away what is over, and the values of rooms that nobody has ended: those of a host that was killed, or that
@@ -79,16 +90,38 @@ impl Shared {
         if due.is_empty() {
             return Ok(());
         }
-        let mut lasting = in_time(self.keeper.lasting(&self.tenant, &due)).await?;
+        let Lasting { mut rooms, newest } =
+            in_time(self.keeper.lasting(&self.tenant, &due)).await?;
         // Whoever joined before the version was read may have written before it.
-        lasting.rooms.retain(|room| !members.are_here(room));
-        if self.purge(lasting, members).await? {
-            // Those that are still there, with members elsewhere or with nothing that could go, are asked for again in a
-            // minute: others come first until then.
-            self.vacant.lock().forget(&due);
+        rooms.retain(|room| !members.are_here(room));
+        let Some(nowhere) = nowhere(rooms, members).await else {
+            return Ok(());
+        };
+        let gone: Vec<_> = {
+            let mut vacant = self.vacant.lock();
+            // The others have members, or nothing that could go: they are asked for again in a minute.
+            vacant.forget(due.iter().filter(|room| !nowhere.contains(room)));
+            let gone = nowhere.into_iter().filter_map(|room| {
+                let newest = vacant.nowhere(&room, now, newest)?;
+                Some((room, newest))
+            });
+            gone.collect()
+        };
+        for (room, newest) in gone {
+            in_time(self.keeper.purge(&self.tenant, &room, newest)).await?;
         }
         Ok(())
     }
+}
+
+/// Those of the rooms that have no members elsewhere; `None` when not all hosts have said so.
+async fn nowhere(rooms: Vec<String>, members: &impl Members) -> Option<Vec<String>> {
+    if rooms.is_empty() {
+        return Some(rooms);
+    }
+    let elsewhere = members.elsewhere(rooms.clone()).await?;
+    let nowhere = rooms.into_iter().filter(|room| !elsewhere.contains(room));
+    Some(nowhere.collect())
 }
 
 #[cfg(test)]

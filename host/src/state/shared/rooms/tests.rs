@@ -14,9 +14,11 @@ const QUOTA: Quota = Quota {
 };
 const START: Time = Time::from_millis(1_000);
 
-fn later(millis: u64) -> Time {
+/// A minute and as many more, and so many milliseconds.
+fn later(minutes: u64, millis: i64) -> Time {
     let minute = u64::try_from(EMPTY_MAX.as_millis()).unwrap();
-    Time::from_millis(START.as_millis() + minute + millis)
+    let time = START.as_millis() + (1 + minutes) * minute;
+    Time::from_millis(time.saturating_add_signed(millis))
 }
 
 async fn set(host: &Shared, room: &str, key: &str) {
@@ -78,23 +80,58 @@ async fn what_a_killed_host_leaves_is_found_by_another() {
         ..Others::have(&["there"])
     };
     host.find_abandoned(START, &others).await.unwrap();
-    host.find_abandoned(Time::from_millis(later(0).as_millis() - 1), &others)
-        .await
-        .unwrap();
-    assert_eq!(keys(&host, "left").await, ["k"]);
+    host.find_abandoned(later(0, -1), &others).await.unwrap();
     assert_eq!(others.asked.load(Ordering::Relaxed), 0);
     // Not all have answered: nothing is certain.
-    host.find_abandoned(later(0), &Others::default())
-        .await
-        .unwrap();
+    let silent = Others::default();
+    host.find_abandoned(later(0, 0), &silent).await.unwrap();
+    // From here on it is known that nobody is there.
+    host.find_abandoned(later(0, 1), &others).await.unwrap();
+    // Who is told that there are members asks again in a minute, and not before.
+    host.find_abandoned(later(0, 2), &others).await.unwrap();
+    assert_eq!(others.asked.load(Ordering::Relaxed), 1);
+    host.find_abandoned(later(1, 0), &others).await.unwrap();
     assert_eq!(keys(&host, "left").await, ["k"]);
-    host.find_abandoned(later(1), &others).await.unwrap();
-    assert!(keys(&host, "left").await.is_empty());
+    set(&host, "left", "new").await;
+    host.find_abandoned(later(1, 1), &silent).await.unwrap();
+    assert_eq!(keys(&host, "left").await, ["k", "new"]);
+    host.find_abandoned(later(1, 2), &others).await.unwrap();
+    assert_eq!(keys(&host, "left").await, ["new"], "it waits for a minute");
     assert_eq!(keys(&host, "there").await, ["k"]);
     assert_eq!(keys(&host, "here").await, ["k"]);
-    // Who is told that there are members asks again in a minute, and not before.
-    host.find_abandoned(later(2), &others).await.unwrap();
-    assert_eq!(others.asked.load(Ordering::Relaxed), 1);
+}
+
+/// For however long this host has known of the room: it is another's until that is killed.
+#[tokio::test]
+async fn what_a_host_leaves_stays_for_a_minute_from_when_it_is_killed() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let host = server.shared("a");
+    set(&host, "r", "k").await;
+    let (alive, killed) = (Others::have(&["r"]), Others::have(&[]));
+    for now in [START, later(0, 0)] {
+        host.find_abandoned(now, &alive).await.unwrap();
+    }
+    assert_eq!(alive.asked.load(Ordering::Relaxed), 1);
+    let seconds = |seconds: i64| later(0, 5_000 + seconds * 1_000);
+    for now in (0..=120).step_by(5) {
+        host.find_abandoned(seconds(now), &killed).await.unwrap();
+        let is_there = keys(&host, "r").await == ["k"];
+        assert_eq!(is_there, now < 120, "after {now} s");
+    }
+    // A host that is back before has it still.
+    set(&host, "r", "k").await;
+    for (now, others) in [
+        (125, &killed),
+        (185, &killed),
+        (245, &alive),
+        (250, &killed),
+    ] {
+        host.find_abandoned(seconds(now), others).await.unwrap();
+    }
+    host.find_abandoned(seconds(310), &killed).await.unwrap();
+    assert_eq!(keys(&host, "r").await, ["k"]);
 }
 
 /// What Redis has evicted is counted for ever: it must not keep others from being asked for.
@@ -107,7 +144,7 @@ async fn rooms_that_have_nothing_are_asked_for_once_a_minute() {
     set(&host, "r", "k").await;
     server.tell("DEL ws:{a}:state:values");
     let nobody = Others::have(&[]);
-    for now in [START, later(0), later(1)] {
+    for now in [START, later(0, 0), later(0, 1)] {
         host.find_abandoned(now, &nobody).await.unwrap();
     }
     assert_eq!(nobody.asked.load(Ordering::Relaxed), 1);
