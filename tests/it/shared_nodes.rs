@@ -124,3 +124,19 @@ async fn a_node_that_is_away_is_not_asked_first_for_ever() {
     eprintln!("9 increments while a node was away: {took:?}");
     assert!(took < Duration::from_secs(3), "{took:?}");
 }
+
+/// It is asked first, answers well, and has lost its cluster: that is there without it.
+#[tokio::test]
+async fn a_node_that_knows_of_no_cluster_is_not_believed() {
+    wardroom_tests::needed!("redis-server", "redis-cli");
+    let mut cluster = RedisCluster::start(3, 0).await.unwrap();
+    let known = cluster.url();
+    cluster.add().await.unwrap();
+    let all = cluster.url();
+    let (_, stranger) = all.rsplit_once(',').unwrap();
+    let url = known.replacen("://", &format!("://{stranger},"), 1);
+    let mut three = Three::at(&url, |_| {}).await;
+    for number in 0..6 {
+        assert_eq!(three.run(number % 3, add()).await, json!([1 + number]));
+    }
+}

@@ -28,8 +28,17 @@ const PULSE_MAX: Duration = Duration::from_secs(1);
 /// One server. Dropping it ends the connection.
 #[derive(Debug)]
 pub(super) struct Link {
-    current: watch::Receiver<Option<Current>>,
+    standing: watch::Receiver<Standing>,
     _keeping: AbortOnDropHandle<()>,
+}
+
+/// How it stands with the server.
+#[derive(Clone, Debug)]
+enum Standing {
+    /// The first attempt is under way.
+    Beginning,
+    Up(Current),
+    Away,
 }
 
 #[derive(Clone)]
@@ -52,13 +61,24 @@ pub(super) enum LinkError {
     Redis(#[from] RedisError),
 }
 
+impl LinkError {
+    /// Whether the server is away, or knows that it is cut off from its cluster, or in none.
+    pub(super) fn is_of_who_is_no_use(&self) -> bool {
+        match self {
+            Self::Away => true,
+            Self::Lost => false,
+            Self::Redis(error) => error.kind() == ErrorKind::Server(ServerErrorKind::ClusterDown),
+        }
+    }
+}
+
 impl Link {
     /// Begins to connect. `name` is for the log.
     pub(super) fn begin(server: RedisServer, name: String, script: &'static str) -> Self {
-        let (sender, current) = watch::channel(None);
+        let (sender, standing) = watch::channel(Standing::Beginning);
         let keeping = tokio::spawn(keep(server, name, script, sender));
         Self {
-            current,
+            standing,
             _keeping: AbortOnDropHandle::new(keeping),
         }
     }
@@ -88,13 +108,19 @@ impl Link {
         }
     }
 
+    /// Whether it is not known yet if the server is there.
+    pub(super) fn is_beginning(&self) -> bool {
+        matches!(*self.standing.borrow(), Standing::Beginning)
+    }
+
     async fn current(&self) -> Result<Current, LinkError> {
-        let mut current = self.current.clone();
-        let is_there = current.wait_for(Option::is_some);
-        let found = timeout(CONNECTING_MAX, is_there).await;
-        let found = found.map_err(|_| LinkError::Away)?;
-        let found = found.map_err(|_| LinkError::Away)?;
-        found.clone().ok_or(LinkError::Away)
+        let mut standing = self.standing.clone();
+        let is_up = standing.wait_for(|standing| matches!(standing, Standing::Up(_)));
+        let found = timeout(CONNECTING_MAX, is_up).await;
+        match found.map_err(|_| LinkError::Away)?.as_deref() {
+            Ok(Standing::Up(current)) => Ok(current.clone()),
+            Ok(Standing::Beginning | Standing::Away) | Err(_) => Err(LinkError::Away),
+        }
     }
 }
 
@@ -135,7 +161,7 @@ async fn keep(
     server: RedisServer,
     name: String,
     script: &'static str,
-    sender: watch::Sender<Option<Current>>,
+    sender: watch::Sender<Standing>,
 ) {
     let mut backoff = Backoff::default();
     let mut is_away = false;
@@ -147,15 +173,15 @@ async fn keep(
                     is_away = false;
                     tracing::info!(broker = name, "shared state is there again");
                 }
-                sender.send_replace(Some(current.clone()));
+                sender.send_replace(Standing::Up(current.clone()));
                 live(&current).await;
-                sender.send_replace(None);
                 current.is_over.cancel();
                 "the connection was lost".to_owned()
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {CONNECT_MAX:?}"),
         };
+        sender.send_replace(Standing::Away);
         if !is_away {
             is_away = true;
             tracing::warn!(broker = name, cause, "shared state is away");

@@ -59,6 +59,7 @@ impl Nodes {
     ) -> Result<T, LinkError> {
         let mut address = self.place(tenant);
         let mut is_asking = false;
+        let mut last = LinkError::Away;
         for hop in 0..HOPS_MAX {
             let answer = self.link(&address).call(arguments, is_asking).await;
             let error = match answer {
@@ -82,16 +83,23 @@ impl Nodes {
                 {
                     sleep(MOVING_WAIT).await;
                 }
-                // Another may know who is in its place.
-                LinkError::Away => {
+                // Another may know who is in its place. Nothing has been done.
+                error if error.is_of_who_is_no_use() => {
                     is_asking = false;
                     self.forget(tenant, &address);
-                    address = self.other(&address, hop).ok_or(LinkError::Away)?;
+                    match self.other(&address, hop) {
+                        Some(other) => address = other,
+                        None => return Err(error),
+                    }
+                    if !matches!(error, LinkError::Away) {
+                        sleep(MOVING_WAIT).await;
+                    }
+                    last = error;
                 }
                 error => return Err(error),
             }
         }
-        Err(LinkError::Away)
+        Err(last)
     }
 
     fn place(&self, tenant: &str) -> Address {
@@ -103,9 +111,13 @@ impl Nodes {
 
     fn forget(&self, tenant: &str, address: &Address) {
         self.places.lock().remove(tenant);
-        // One that was named may come back; of others, who is in their place says so.
+        // One that was named may come back; of others, who is in their place says so. One that has not had its chance may
+        // be there and far away.
         if !self.named.contains(address) {
-            self.links.lock().remove(address);
+            let mut links = self.links.lock();
+            if links.get(address).is_some_and(|link| !link.is_beginning()) {
+                links.remove(address);
+            }
         }
     }
 
