@@ -4,12 +4,12 @@
 //! So a connection that fails in whatever way is given up as a whole, and what it had learned of the bucket with it.
 
 use std::fmt::Display;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Event;
 use async_nats::datetime::DateTime;
-use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::push::{Ordered, OrderedConfig};
+use async_nats::jetstream::consumer::{DeliverPolicy, pull};
 use async_nats::jetstream::context::{Context, ContextBuilder, CreateStreamErrorKind};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, Stream};
 use futures_util::StreamExt as _;
@@ -27,6 +27,8 @@ use crate::state::StateError;
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// How often the server and the bucket are looked after. What is seen of the bucket lags behind by no more than two.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the server is asked what time it is. Clocks go wrong by some milliseconds meanwhile.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// Keys that have arrived and wait to be seen. When there are more, they are asked for again.
 const WAITING_MAX: usize = 65_536;
 
@@ -89,7 +91,7 @@ impl Link {
             stream.cached_info().state.last_sequence,
         );
         let subjects = format!("$KV.{bucket}.");
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         let consumer = stream
             .create_consumer(OrderedConfig {
                 deliver_subject: context.client().new_inbox(),
@@ -189,16 +191,20 @@ impl Link {
     async fn watch(&self) -> String {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut clock_set: Option<Instant> = None;
         let mut expected = 0;
         loop {
-            tokio::select! {
-                _ = looks.tick() => {
-                    // It was written a whole interval ago.
-                    if self.seen() < expected {
-                        return "what is written does not arrive".to_owned();
-                    }
-                }
-                () = self.look.notified() => {}
+            let is_due = tokio::select! {
+                _ = looks.tick() => true,
+                () = self.look.notified() => false,
+            };
+            // It was written a whole interval ago.
+            if is_due && self.seen() < expected {
+                return "what is written does not arrive".to_owned();
+            }
+            if clock_set.is_none_or(|set| set.elapsed() >= CLOCK_INTERVAL) {
+                clock_set = Some(Instant::now());
+                self.set_clock().await;
             }
             let info = match timeout(ANSWER_MAX, self.stream.get_info()).await {
                 Ok(Ok(info)) => info,
@@ -208,7 +214,31 @@ impl Link {
             if info.created != self.created {
                 return "the bucket is another one".to_owned();
             }
-            expected = expected.max(info.state.last_sequence);
+            if is_due {
+                expected = info.state.last_sequence;
+            }
+        }
+    }
+
+    /// Learns what time it is, if it can: from when the server makes what it then forgets, as nobody uses it.
+    async fn set_clock(&self) {
+        let asked = Instant::now();
+        let consumer = self.stream.create_consumer(pull::Config {
+            description: Some("wardroom: what time it is".to_owned()),
+            filter_subject: self.subject("time"),
+            deliver_policy: DeliverPolicy::New,
+            inactive_threshold: LOOK_INTERVAL,
+            memory_storage: true,
+            ..pull::Config::default()
+        });
+        match timeout(ANSWER_MAX, consumer).await {
+            Ok(Ok(consumer)) => {
+                let time = message::time(consumer.cached_info().created);
+                self.clock.lock().set(time, asked.elapsed());
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the server does not say what time it is"),
+            // Then it does not answer anything else either.
+            Err(_) => {}
         }
     }
 

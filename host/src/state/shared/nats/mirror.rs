@@ -16,6 +16,9 @@ use crate::state::{KeyPage, Owner, Quota};
 const KEYS_AT_ONCE: usize = 1_000;
 /// The same in bytes.
 const BYTES_AT_ONCE: usize = 16 * 1024 * 1024;
+/// As many keys of a tenant may be gone and not swept yet. Who makes more of them than can be swept is refused new ones:
+/// all hosts have them in memory.
+const GONE_MAX: usize = 100_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Mirror(HashMap<String, Tenant>);
@@ -118,18 +121,19 @@ impl Mirror {
         let tenant = self.0.entry(spot.tenant.clone()).or_default();
         tenant.settle(now);
         let before = tenant.items.get(&(spot.owner.clone(), spot.key.clone()));
-        let before = before.map(Item::size).unwrap_or_default();
+        let size = before.map(Item::size).unwrap_or_default();
         let after = value.map_or(Size::default(), |value| Size {
             keys: 1,
             bytes: key_bytes(&spot.owner, &spot.key) + value,
         });
         let growth = Size {
-            keys: after.keys.saturating_sub(before.keys),
-            bytes: after.bytes.saturating_sub(before.bytes),
+            keys: after.keys.saturating_sub(size.keys),
+            bytes: after.bytes.saturating_sub(size.bytes),
         };
         let keys = tenant.size.keys + tenant.reserved.keys + growth.keys;
         let bytes = tenant.size.bytes + tenant.reserved.bytes + growth.bytes;
-        if growth.keys > 0 && keys > quota.keys_max {
+        let has_too_many_gone = before.is_none() && tenant.litter.len() >= GONE_MAX;
+        if growth.keys > 0 && (keys > quota.keys_max || has_too_many_gone) {
             return Verdict::Refused(Limit::StateKeysMax);
         }
         if growth.bytes > 0 && bytes > quota.bytes_max {

@@ -16,11 +16,13 @@ mod message;
 mod mirror;
 mod name;
 
+use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::watch;
@@ -40,8 +42,9 @@ use mirror::{News, Size, Verdict};
 const LITTER_MAX: Duration = Duration::from_secs(10);
 /// A connection that was of use for so long was a good one: the next is tried at once.
 const GOOD: Duration = Duration::from_secs(1);
-/// How much of what is gone is swept at once.
-const SWEPT_MAX: usize = 1_000;
+/// How much of what is gone is swept before it is looked how long that has taken, and how long it may take.
+const SWEPT_AT_ONCE: usize = 1_000;
+const SWEEP_MAX: Duration = Duration::from_secs(1);
 /// Requests that one operation has under way.
 const AT_ONCE: usize = 16;
 
@@ -144,22 +147,18 @@ impl Nats {
         let now = link.clock.lock().now();
         let until = u64::try_from(LITTER_MAX.as_millis()).unwrap_or(u64::MAX);
         let until = Time::from_millis(now.as_millis().saturating_sub(until));
-        let litter = link.mirror.lock().litter(tenant, until, now, SWEPT_MAX);
-        let swept = stream::iter(litter).map(|(spot, version)| {
-            let link = &link;
-            async move {
-                // Not what was written there since. Only this goes for buckets that others have made, too: they are made
-                // so that no message can be deleted by its number.
-                let purge = link.stream.purge().filter(link.subject(&name::key(&spot)));
-                purge
-                    .sequence(version + 1)
-                    .await
-                    .map_err(|error| link.failed(error))?;
-                link.mirror.lock().forget(&spot, version);
-                Ok(())
+        let began = Instant::now();
+        while began.elapsed() < SWEEP_MAX {
+            let litter = link.mirror.lock().litter(tenant, until, now, SWEPT_AT_ONCE);
+            if litter.is_empty() {
+                break;
             }
-        });
-        swept.buffer_unordered(AT_ONCE).try_collect().await
+            let swept =
+                stream::iter(litter).map(|(spot, version)| drop_version(&link, spot, version));
+            let swept = swept.buffer_unordered(AT_ONCE);
+            swept.try_collect::<()>().await?;
+        }
+        Ok(())
     }
 
     async fn rooms(&self, tenant: &str) -> Result<Vec<String>, StateError> {
@@ -192,6 +191,16 @@ impl Nats {
     }
 }
 
+/// Takes what is gone out of the bucket, but not what was written there since. Only this goes for buckets that others have
+/// made, too: they are made so that no message can be deleted by its number.
+async fn drop_version(link: &Link, spot: Spot, version: u64) -> Result<(), StateError> {
+    let purge = link.stream.purge().filter(link.subject(&name::key(&spot)));
+    let purged = purge.sequence(version + 1).await;
+    purged.map_err(|error| link.failed(error))?;
+    link.mirror.lock().forget(&spot, version);
+    Ok(())
+}
+
 /// Whether there is room, and up to which version all was seen that says so.
 fn verdict(link: &Link, spot: &Spot, news: News, quota: Quota) -> (Verdict, u64) {
     let now = link.clock.lock().now();
@@ -222,9 +231,19 @@ async fn write(
             link.mirror.lock().learn(spot, done.sequence, news, now);
             Ok(Replaced::Done(done.sequence))
         }
-        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Replaced::Conflict),
+        Err(error) if is_conflict(&error) => Ok(Replaced::Conflict),
         Err(error) => Err(link.failed(error)),
     }
+}
+
+/// Whether somebody else has written. Where the bucket has copies, newer servers say so in other words while what the other
+/// has written is still on its way to them, and the library does not know these
+/// ([nats.java #1463](https://github.com/nats-io/nats.java/pull/1463)).
+fn is_conflict(error: &PublishError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let cause = cause.map(async_nats::jetstream::Error::error_code);
+    error.kind() == PublishErrorKind::WrongLastSequence
+        || cause == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
 }
 
 /// Room for what is being written; afterwards, the mirror knows it or it is not there.
@@ -320,5 +339,28 @@ impl Keeper for Nats {
 impl fmt::Debug for Nats {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Nats").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conflict_is_one_in_all_words_of_the_server() {
+        // As 2.9 answers, and as newer ones do where there are copies; and another reason not to write.
+        for (code, kind, expected) in [
+            (10_071, PublishErrorKind::WrongLastSequence, true),
+            (10_164, PublishErrorKind::Other, true),
+            (10_077, PublishErrorKind::Other, false),
+        ] {
+            let said = serde_json::json!({ "code": 400, "err_code": code, "description": "no" });
+            let said: async_nats::jetstream::Error = serde_json::from_value(said).unwrap();
+            assert_eq!(
+                is_conflict(&PublishError::with_source(kind, said)),
+                expected
+            );
+        }
+        assert!(!is_conflict(&PublishError::new(PublishErrorKind::TimedOut)));
     }
 }

@@ -206,3 +206,33 @@ fn what_goes_with_a_room_is_what_has_no_end_and_is_no_newer() {
     assert!(mirror.lasting("b", "/r", 9).is_empty());
     assert_eq!(mirror.rooms("a"), ["/r", "/r/"]);
 }
+
+#[test]
+fn what_is_gone_and_not_swept_leaves_no_room_for_ever() {
+    let mut mirror = Mirror::default();
+    let owner = Owner::Tenant;
+    let key = |number: usize| spot(&owner, &number.to_string());
+    let version = |number: usize| u64::try_from(number).unwrap() + 1;
+    for number in 0..GONE_MAX - 1 {
+        mirror.learn(&key(number), version(number), None, at(0));
+    }
+    let room = |mirror: &mut Mirror, spot: &Spot| mirror.reserve(spot, Some(1), PLENTY, at(1));
+    let there = matches!(room(&mut mirror, &spot(&owner, "new")), Verdict::Far(_));
+    assert!(there, "just under");
+    // It ends, and is one more.
+    let last = GONE_MAX - 1;
+    mirror.learn(&key(last), version(last), Some((1, Some(at(1)))), at(0));
+    let refused = Verdict::Refused(Limit::StateKeysMax);
+    assert_eq!(room(&mut mirror, &spot(&owner, "new")), refused);
+    // What is in the bucket already is not one more.
+    assert!(matches!(room(&mut mirror, &key(7)), Verdict::Far(_)));
+    assert_eq!(
+        mirror.reserve(&key(7), None, PLENTY, at(1)),
+        Verdict::Far(Size::default())
+    );
+    mirror.forget(&key(0), version(0));
+    assert!(matches!(
+        room(&mut mirror, &spot(&owner, "new")),
+        Verdict::Far(_)
+    ));
+}
